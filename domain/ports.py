@@ -1,0 +1,143 @@
+"""What the core asks of the outside world. Adapters live in ``ops``."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from domain.shared.personal import Personal
+
+
+class Clock(Protocol):
+    """The only source of the present."""
+
+    def now(self) -> datetime:
+        """The present in UTC."""
+
+
+class TelemetryFeed(Protocol):
+    """Where samples go: limited retention, not the event log."""
+
+    async def publish(self, node_id: str, columns: dict[str, Any]) -> None:
+        """Hand over one columnar message of at most 1000 readings."""
+
+
+class CommandPort(Protocol):
+    """The way to the commands service, the only writer of the log."""
+
+    async def send(self, name: str, payload: dict[str, Any], *, command_id: str) -> dict[str, Any]:
+        """Send one command and return its answer, which holds at least ``position``.
+
+        Raises the typed errors of ``domain.shared.errors``; ``UnavailableError`` when nobody
+        answered, in which case the same command id may be sent again.
+        """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArtifactRef:
+    """A stored file: ``digest`` is the SHA-256 of its bytes in hex, ``size`` in bytes."""
+
+    digest: str
+    size: int
+    format: str
+    name: str
+
+
+class ArtifactStore(Protocol):
+    """Content-addressed files."""
+
+    async def put(
+        self, chunks: AsyncIterator[bytes], *, organisation_id: str, name: str, format: str
+    ) -> ArtifactRef:
+        """Store a stream once per organisation; the same bytes again give the same reference."""
+
+    async def info(self, digest: str, *, organisation_id: str) -> ArtifactRef:
+        """The reference of a stored file. Raises ``NotFoundError``."""
+
+    def open(self, digest: str, *, organisation_id: str) -> AsyncIterator[bytes]:
+        """The bytes of a stored file, checked against the digest. Raises ``NotFoundError``."""
+
+
+class SecretStore(Protocol):
+    """Values that are neither events nor rebuildable, and can be erased for good."""
+
+    def put(self, name: str, value: bytes) -> None:
+        """Store a value under a name that holds none; an older one is erased first."""
+
+    def get(self, name: str) -> bytes | None:
+        """The value, or ``None`` when there is none or it was erased."""
+
+    def erase(self, name: str) -> None:
+        """Destroy the value so that no file of the store holds it."""
+
+    def protect(self, subject_id: str, field: str, text: str) -> Personal:
+        """Encrypt a person's text under that person's key (AES-256-GCM)."""
+
+    def reveal(self, subject_id: str, field: str, personal: Personal) -> str | None:
+        """Decrypt it, or ``None`` when the person's key was destroyed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GeometryReport:
+    """Measured geometry of a mesh. Lengths in mm, volume in mm³, area in mm²."""
+
+    size_mm: tuple[float, float, float]
+    volume_mm3: float
+    surface_mm2: float
+    triangles: int
+    watertight: bool
+    bodies: int
+
+
+class Geometry(Protocol):
+    """Measures meshes outside this process."""
+
+    async def measure(self, path: str, format: str) -> GeometryReport:
+        """Measure a file. Raises ``InvalidInputError`` for what is no mesh."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SliceProfile:
+    """How to slice: one material on one machine family. Lengths in mm, temperatures in °C."""
+
+    material: str
+    layer_height_mm: float
+    infill_percent: int
+    nozzle_mm: float
+    nozzle_c: int
+    bed_c: int
+    bed_size_mm: tuple[float, float, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SliceReport:
+    """The slicer's own figures for one piece."""
+
+    slicer: str
+    gcode: ArtifactRef
+    duration_ms: int
+    material_mm3: int
+    lines: int
+
+
+class Slicer(Protocol):
+    """Turns a mesh into G-code outside this process."""
+
+    async def slice(
+        self, digest: str, profile: SliceProfile, *, organisation_id: str
+    ) -> SliceReport:
+        """Slice a stored mesh; raises ``UnavailableError`` that says what to install."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GcodeReport:
+    """What a G-code file says of itself. Duration is an estimate from its moves."""
+
+    lines: int
+    size_mm: tuple[float, float, float]
+    duration_ms: int
+    material_mm3: int
+    nozzle_c: int
+    bed_c: int
+    process: str
+    remarks: Sequence[str] = ()

@@ -1,0 +1,58 @@
+"""An event as followers of the log meet it: the fact, its envelope, its position."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from domain.shared.aggregate import Fact
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Actor:
+    """Who caused an event. ``kind`` is ``user``, ``service``, ``bridge`` or ``system``."""
+
+    kind: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Envelope:
+    """What is true of every event, beside its body.
+
+    Times are UTC with milliseconds. ``command_id`` is the command's full name (uuid5 of
+    organisation, principal and the client's command id), ``causation_id`` the event or command
+    that led to it, ``correlation_id`` the one that began the story.
+    """
+
+    command_id: str
+    causation_id: str
+    correlation_id: str
+    organisation_id: str
+    site_id: str
+    actor: Actor
+    occurred_at: datetime
+    traceparent: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedEvent:
+    """One event of the log, decoded once and given to every follower.
+
+    ``position`` is a 64-bit integer: log epoch in the high bits, stream sequence in the low.
+    ``kind`` is the aggregate's word in the subject (``job``, ``node`` ...), ``body`` the stored
+    JSON bytes as they were hashed.
+    """
+
+    event: Fact
+    envelope: Envelope
+    position: int
+    kind: str
+    aggregate_id: UUID
+    version: int
+    event_id: str
+    recorded_at: datetime
+    topic: str
+    schema_version: int
+    previous_hash: str
+    hash: str
+    body: bytes
