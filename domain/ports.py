@@ -47,15 +47,28 @@ class ArtifactStore(Protocol):
     """Content-addressed files."""
 
     async def put(
-        self, chunks: AsyncIterator[bytes], *, organisation_id: str, name: str, format: str
+        self,
+        chunks: AsyncIterator[bytes],
+        *,
+        organisation_id: str,
+        name: str,
+        format: str | None = None,
     ) -> ArtifactRef:
-        """Store a stream once per organisation; the same bytes again give the same reference."""
+        """Store a stream once per organisation; the same bytes again give the same reference.
+
+        The bytes decide the format; a ``format`` given must be the one they have. Raises
+        ``InvalidInputError`` for an empty, damaged, too large or unknown file, and
+        ``UnavailableError`` when it cannot be stored; then nothing is left behind.
+        """
 
     async def info(self, digest: str, *, organisation_id: str) -> ArtifactRef:
         """The reference of a stored file. Raises ``NotFoundError``."""
 
     def open(self, digest: str, *, organisation_id: str) -> AsyncIterator[bytes]:
-        """The bytes of a stored file, checked against the digest. Raises ``NotFoundError``."""
+        """The bytes of a stored file, checked against the digest before the last of them is given.
+
+        Raises ``NotFoundError``, or ``UnavailableError`` when the store cannot give what it took.
+        """
 
 
 class SecretStore(Protocol):
@@ -131,7 +144,12 @@ class Slicer(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GcodeReport:
-    """What a G-code file says of itself. Duration is an estimate from its moves."""
+    """What a G-code file says of itself. Duration is an estimate from its moves, without heating.
+
+    ``process`` is ``fdm``, ``mill``, ``laser`` or ``unknown``. ``lower_mm`` and ``upper_mm`` are
+    the corners of what is made, in the program's own coordinates. ``unsafe`` names commands that
+    would change a machine's stored settings or firmware.
+    """
 
     lines: int
     size_mm: tuple[float, float, float]
@@ -140,4 +158,18 @@ class GcodeReport:
     nozzle_c: int
     bed_c: int
     process: str
+    lower_mm: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    upper_mm: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    unsafe: Sequence[str] = ()
     remarks: Sequence[str] = ()
+
+
+class ArtifactInspector(Protocol):
+    """Looks into stored files outside this process; the same file is looked into once."""
+
+    async def inspect(self, digest: str, *, organisation_id: str) -> GeometryReport | GcodeReport:
+        """Measure a stored mesh or read a stored program.
+
+        Raises ``NotFoundError``, ``InvalidInputError`` for what is no mesh or program after all,
+        and ``UnavailableError`` when looking took too long.
+        """
