@@ -9,6 +9,8 @@ from eventsourcing.domain import (
     CanInitAggregate,
     CanMutateAggregate,
     DomainEvent,
+)
+from eventsourcing.domain import (
     Snapshot as LibrarySnapshot,
 )
 

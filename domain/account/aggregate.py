@@ -1,0 +1,126 @@
+"""A person who may sign in."""
+
+from typing import Any, Self
+from uuid import UUID
+
+from eventsourcing.domain import event
+
+from domain.account.roles import HUMAN, Role
+from domain.shared.aggregate import Created, ImeweAggregate
+from domain.shared.errors import IllegalTransitionError, InvalidInputError
+from domain.shared.personal import Personal
+
+
+class Account(ImeweAggregate):
+    """A person with grants. Name and mail are sealed under the person's own key; the
+    password's hash is a secret and never an event."""
+
+    TOPIC = "imewe.account:Account"
+
+    class Opened(Created):
+        """The person may sign in once a role is granted. ``x-personal``: mail, name."""
+
+        TOPIC = "imewe.account:Opened"
+        organisation_id: str
+        mail: dict[str, str]
+        name: dict[str, str]
+
+    class RoleGranted(ImeweAggregate.Event):
+        """The person may act in a role in an organisation."""
+
+        TOPIC = "imewe.account:RoleGranted"
+        role: str
+        in_organisation: str
+
+    class RoleRevoked(ImeweAggregate.Event):
+        """The person may not any more."""
+
+        TOPIC = "imewe.account:RoleRevoked"
+        role: str
+        in_organisation: str
+
+    class PasswordReplaced(ImeweAggregate.Event):
+        """The secret that proves the person was replaced."""
+
+        TOPIC = "imewe.account:PasswordReplaced"
+
+    class Closed(ImeweAggregate.Event):
+        """The person may not sign in any more."""
+
+        TOPIC = "imewe.account:Closed"
+
+    @classmethod
+    def open(
+        cls, account_id: UUID, *, organisation_id: str, mail: Personal, name: Personal
+    ) -> Self:
+        """Begin an account without any right."""
+        return cls._create(
+            cls.Opened,
+            id=account_id,
+            organisation_id=organisation_id,
+            mail=mail.stored(),
+            name=name.stored(),
+        )
+
+    @event(Opened)
+    def __init__(self, organisation_id: str, mail: dict[str, str], name: dict[str, str]) -> None:
+        self.organisation_id = organisation_id
+        self.mail = mail
+        self.name = name
+        self.grants: list[list[str]] = []
+        self.closed = False
+
+    def grant(self, role: str, *, in_organisation: str) -> None:
+        """Give a role in an organisation."""
+        self._refuse_when_closed()
+        if role not in HUMAN:
+            raise InvalidInputError(
+                f"{role} is not one of {', '.join(sorted(HUMAN))}", field="role"
+            )
+        if [role, in_organisation] not in self.grants:
+            self._role_granted(role=Role(role).value, in_organisation=in_organisation)
+
+    def revoke(self, role: str, *, in_organisation: str) -> None:
+        """Take a role away."""
+        if [role, in_organisation] in self.grants:
+            self._role_revoked(role=role, in_organisation=in_organisation)
+
+    def replace_password(self) -> None:
+        """Record that the secret was replaced."""
+        self._refuse_when_closed()
+        self._password_replaced()
+
+    def close(self) -> None:
+        """End the account."""
+        if not self.closed:
+            self._closed()
+
+    def _refuse_when_closed(self) -> None:
+        if self.closed:
+            raise IllegalTransitionError(f"Account {self.id} is closed")
+
+    @event(RoleGranted)
+    def _role_granted(self, role: str, in_organisation: str) -> None:
+        self.grants.append([role, in_organisation])
+
+    @event(RoleRevoked)
+    def _role_revoked(self, role: str, in_organisation: str) -> None:
+        self.grants.remove([role, in_organisation])
+
+    @event(PasswordReplaced)
+    def _password_replaced(self) -> None:
+        """Nothing to remember: the secret lies elsewhere."""
+
+    @event(Closed)
+    def _closed(self) -> None:
+        self.closed = True
+
+    @property
+    def sealed_name(self) -> Personal:
+        """The name as it is stored."""
+        return Personal.from_stored(self.name)
+
+
+def grants_of(account: Account) -> list[dict[str, Any]]:
+    """An account's grants as a token carries them."""
+    return [{"role": role, "organisation_id": place} for role, place in account.grants]

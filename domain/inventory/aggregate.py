@@ -1,0 +1,297 @@
+"""The material ledger of one lot at one node."""
+
+from typing import Any, Self
+from uuid import UUID
+
+from eventsourcing.domain import event
+
+from domain.shared.aggregate import Created, ImeweAggregate
+from domain.shared.checks import named, positive
+from domain.shared.errors import (
+    IllegalTransitionError,
+    InsufficientMaterialError,
+    InvalidInputError,
+)
+
+ACCOUNTS = (
+    "supplier",
+    "free",
+    "reserved",
+    "consumed",
+    "wasted",
+    "in_transit",
+    "adjusted",
+)
+
+
+class Inventory(ImeweAggregate):
+    """Double entries in milligrams: each event moves an amount from one account to another, so
+    the accounts always sum to zero. ``free`` and ``reserved`` are never negative."""
+
+    TOPIC = "imewe.inventory:Inventory"
+
+    class Opened(Created):
+        """A lot was begun. ``density_ug_per_mm3``: µg per mm³, which is 1000 x g/cm³."""
+
+        TOPIC = "imewe.inventory:Opened"
+        organisation_id: str
+        node_id: str
+        material: str
+        lot: str
+        density_ug_per_mm3: int
+
+    class Received(ImeweAggregate.Event):
+        """supplier → free."""
+
+        TOPIC = "imewe.inventory:Received"
+        quantity_mg: int
+
+    class Reserved(ImeweAggregate.Event):
+        """free → reserved."""
+
+        TOPIC = "imewe.inventory:Reserved"
+        build_id: str
+        quantity_mg: int
+
+    class Released(ImeweAggregate.Event):
+        """reserved → free."""
+
+        TOPIC = "imewe.inventory:Released"
+        build_id: str
+        quantity_mg: int
+
+    class Consumed(ImeweAggregate.Event):
+        """reserved → consumed, once a build; what was reserved beyond it goes back to free, and
+        what was used beyond it comes out of free, the rest out of ``adjusted``."""
+
+        TOPIC = "imewe.inventory:Consumed"
+        build_id: str
+        quantity_mg: int
+        reserved_mg: int
+        adjusted_mg: int
+
+    class Wasted(ImeweAggregate.Event):
+        """As ``Consumed``, for a build from which nothing came."""
+
+        TOPIC = "imewe.inventory:Wasted"
+        build_id: str
+        quantity_mg: int
+        reserved_mg: int
+        adjusted_mg: int
+        reason: str
+
+    class Counted(ImeweAggregate.Event):
+        """adjusted → free, by what a stock-take found."""
+
+        TOPIC = "imewe.inventory:Counted"
+        counted_mg: int
+        difference_mg: int
+
+    class Corrected(ImeweAggregate.Event):
+        """adjusted → free, by what a person found wrong."""
+
+        TOPIC = "imewe.inventory:Corrected"
+        difference_mg: int
+        reason: str
+
+    class TransferSent(ImeweAggregate.Event):
+        """free → in transit."""
+
+        TOPIC = "imewe.inventory:TransferSent"
+        transfer_id: str
+        to_inventory_id: str
+        quantity_mg: int
+
+    class TransferArrived(ImeweAggregate.Event):
+        """in transit → free, at the other lot."""
+
+        TOPIC = "imewe.inventory:TransferArrived"
+        transfer_id: str
+        from_inventory_id: str
+        quantity_mg: int
+
+    @classmethod
+    def open(
+        cls,
+        inventory_id: UUID,
+        *,
+        organisation_id: str,
+        node_id: str,
+        material: str,
+        lot: str,
+        density_ug_per_mm3: int,
+    ) -> Self:
+        """Begin the ledger of a lot."""
+        return cls._create(
+            cls.Opened,
+            id=inventory_id,
+            organisation_id=organisation_id,
+            node_id=node_id,
+            material=named("material", material).upper(),
+            lot=named("lot", lot),
+            density_ug_per_mm3=positive("density_ug_per_mm3", density_ug_per_mm3),
+        )
+
+    @event(Opened)
+    def __init__(
+        self,
+        organisation_id: str,
+        node_id: str,
+        material: str,
+        lot: str,
+        density_ug_per_mm3: int,
+    ) -> None:
+        self.organisation_id = organisation_id
+        self.node_id = node_id
+        self.material = material
+        self.lot = lot
+        self.density_ug_per_mm3 = density_ug_per_mm3
+        self.accounts: dict[str, int] = dict.fromkeys(ACCOUNTS, 0)
+        self.reservations: dict[str, int] = {}
+        self.settled: list[str] = []
+        self.transfers: list[str] = []
+
+    def receive(self, quantity_mg: int) -> None:
+        """Material came in."""
+        self._received(quantity_mg=positive("quantity_mg", quantity_mg))
+
+    def reserve(self, build_id: str, quantity_mg: int) -> None:
+        """Hold material for a build. Raises ``InsufficientMaterialError``."""
+        if build_id in self.reservations or build_id in self.settled:
+            return
+        positive("quantity_mg", quantity_mg)
+        self._demand(quantity_mg)
+        self._reserved(build_id=build_id, quantity_mg=quantity_mg)
+
+    def release(self, build_id: str) -> None:
+        """Give a reservation back."""
+        if build_id in self.reservations:
+            self._released(build_id=build_id, quantity_mg=self.reservations[build_id])
+
+    def consume(self, build_id: str, quantity_mg: int) -> None:
+        """Book what a build used, once."""
+        if build_id not in self.settled:
+            self.trigger_event(Inventory.Consumed, **self._use(build_id, quantity_mg))
+
+    def waste(self, build_id: str, quantity_mg: int, *, reason: str) -> None:
+        """Book what a build used without a result, once."""
+        if build_id not in self.settled:
+            self.trigger_event(Inventory.Wasted, **self._use(build_id, quantity_mg), reason=reason)
+
+    def count(self, counted_mg: int) -> None:
+        """Book a stock-take: what lies there, reserved amounts included."""
+        if counted_mg < self.accounts["reserved"]:
+            raise InvalidInputError(
+                f"{self.accounts['reserved']} mg are reserved; release them first",
+                field="counted_mg",
+            )
+        difference = counted_mg - self.accounts["free"] - self.accounts["reserved"]
+        if difference:
+            self._counted(counted_mg=counted_mg, difference_mg=difference)
+
+    def correct(self, difference_mg: int, *, reason: str) -> None:
+        """Book a correction; the stock may not become negative."""
+        if difference_mg < 0:
+            self._demand(-difference_mg)
+        if difference_mg:
+            self._corrected(difference_mg=difference_mg, reason=named("reason", reason))
+
+    def send_transfer(self, transfer_id: str, *, to_inventory_id: str, quantity_mg: int) -> None:
+        """First step of a transfer: out of this lot."""
+        if transfer_id in self.transfers:
+            return
+        if to_inventory_id == str(self.id):
+            raise InvalidInputError("a lot cannot be transferred to itself", field="to")
+        self._demand(positive("quantity_mg", quantity_mg))
+        self._transfer_sent(
+            transfer_id=transfer_id, to_inventory_id=to_inventory_id, quantity_mg=quantity_mg
+        )
+
+    def receive_transfer(
+        self, transfer_id: str, *, from_inventory_id: str, quantity_mg: int
+    ) -> None:
+        """Second step of a transfer: into this lot."""
+        if transfer_id not in self.transfers:
+            self._transfer_arrived(
+                transfer_id=transfer_id,
+                from_inventory_id=from_inventory_id,
+                quantity_mg=positive("quantity_mg", quantity_mg),
+            )
+
+    def _demand(self, quantity_mg: int) -> None:
+        free = self.accounts["free"]
+        if quantity_mg > free:
+            raise InsufficientMaterialError(
+                f"{quantity_mg} mg of {self.material} asked for, {free} mg are free in lot"
+                f" {self.lot}",
+                remedy="receive material or choose another lot",
+            )
+
+    def _use(self, build_id: str, quantity_mg: int) -> dict[str, Any]:
+        if quantity_mg < 0:
+            raise InvalidInputError("a quantity cannot be negative", field="quantity_mg")
+        if build_id not in self.reservations:
+            raise IllegalTransitionError(f"Build {build_id} holds nothing of lot {self.lot}")
+        reserved = self.reservations[build_id]
+        beyond = max(0, quantity_mg - reserved - self.accounts["free"])
+        return {
+            "build_id": build_id,
+            "quantity_mg": quantity_mg,
+            "reserved_mg": reserved,
+            "adjusted_mg": beyond,
+        }
+
+    def _move(self, source: str, target: str, quantity_mg: int) -> None:
+        self.accounts[source] -= quantity_mg
+        self.accounts[target] += quantity_mg
+
+    def _settle(
+        self, account: str, build_id: str, quantity_mg: int, reserved_mg: int, adjusted_mg: int
+    ) -> None:
+        self._move("reserved", "free", reserved_mg)
+        self._move("adjusted", "free", adjusted_mg)
+        self._move("free", account, quantity_mg)
+        self.reservations.pop(build_id, None)
+        self.settled = [*self.settled[-999:], build_id]
+
+    @event(Received)
+    def _received(self, quantity_mg: int) -> None:
+        self._move("supplier", "free", quantity_mg)
+
+    @event(Reserved)
+    def _reserved(self, build_id: str, quantity_mg: int) -> None:
+        self._move("free", "reserved", quantity_mg)
+        self.reservations[build_id] = quantity_mg
+
+    @event(Released)
+    def _released(self, build_id: str, quantity_mg: int) -> None:
+        self._move("reserved", "free", quantity_mg)
+        self.reservations.pop(build_id, None)
+
+    @event(Consumed)
+    def _consumed(
+        self, build_id: str, quantity_mg: int, reserved_mg: int, adjusted_mg: int
+    ) -> None:
+        self._settle("consumed", build_id, quantity_mg, reserved_mg, adjusted_mg)
+
+    @event(Wasted)
+    def _wasted(self, build_id: str, quantity_mg: int, reserved_mg: int, adjusted_mg: int) -> None:
+        self._settle("wasted", build_id, quantity_mg, reserved_mg, adjusted_mg)
+
+    @event(Counted)
+    def _counted(self, counted_mg: int, difference_mg: int) -> None:
+        self._move("adjusted", "free", difference_mg)
+
+    @event(Corrected)
+    def _corrected(self, difference_mg: int, reason: str) -> None:
+        self._move("adjusted", "free", difference_mg)
+
+    @event(TransferSent)
+    def _transfer_sent(self, transfer_id: str, to_inventory_id: str, quantity_mg: int) -> None:
+        self._move("free", "in_transit", quantity_mg)
+        self.transfers = [*self.transfers[-999:], transfer_id]
+
+    @event(TransferArrived)
+    def _transfer_arrived(self, transfer_id: str, from_inventory_id: str, quantity_mg: int) -> None:
+        self._move("in_transit", "free", quantity_mg)
+        self.transfers = [*self.transfers[-999:], transfer_id]
