@@ -1,0 +1,32 @@
+"""What a command is: a frozen value with checked fields, named by its class."""
+
+from typing import Any, TypeVar, dataclass_transform
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from domain.shared.errors import InvalidInputError
+
+T = TypeVar("T")
+
+MESSAGES: dict[str, TypeAdapter[Any]] = {}
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True)
+def message(cls: type[T]) -> type[T]:
+    """Make a class a command: frozen, keyword-only, unknown fields refused, found by its name."""
+    made = dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", strict=True))(cls)
+    MESSAGES[cls.__name__] = TypeAdapter(made)
+    return made
+
+
+def parse(name: str, payload: bytes) -> Any:
+    """The command of that name from its JSON. Raises ``InvalidInputError`` naming the field."""
+    if name not in MESSAGES:
+        raise InvalidInputError(f"there is no command {name[:60]}", field="name")
+    try:
+        return MESSAGES[name].validate_json(payload)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        field = ".".join(str(step) for step in first["loc"])
+        raise InvalidInputError(f"{field or name}: {first['msg']}", field=field) from None
