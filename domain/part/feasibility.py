@@ -16,6 +16,7 @@ Capability = Mapping[str, Any]
 Report = GeometryReport | GcodeReport
 
 SMALLEST_VOLUME_MM3: Final = 0.01
+PRINTING: Final = "fdm"
 TOLERANCE_MM: Final = 0.01
 """A part may be larger than a bed by this much: what rounding does to a file's coordinates."""
 
@@ -33,8 +34,8 @@ class Reason:
 class Demand:
     """What one part asks of a machine.
 
-    ``process`` is empty for a mesh that any process may make; ``precision_mm`` is the largest
-    deviation allowed, or ``None``.
+    ``process`` is empty when the file decides: a mesh is printed, a program says what it is for.
+    ``precision_mm`` is the largest deviation allowed, or ``None``.
     """
 
     report: Report
@@ -44,8 +45,8 @@ class Demand:
 
     @property
     def asked_process(self) -> str:
-        """The process wanted, or the one the program was written for."""
-        made_for = self.report.process if isinstance(self.report, GcodeReport) else ""
+        """The process wanted, or the one the file is for."""
+        made_for = self.report.process if isinstance(self.report, GcodeReport) else PRINTING
         return self.process or made_for
 
     @property
@@ -56,10 +57,10 @@ class Demand:
         mill's or laser's program counts from wherever the piece is clamped.
         """
         report = self.report
-        if isinstance(report, GcodeReport) and report.process == "fdm":
-            if min(report.lower_mm[:2]) >= 0:
-                return report.upper_mm
-        return report.size_mm
+        if not isinstance(report, GcodeReport) or report.process != "fdm":
+            return report.size_mm
+        from_corner = min(report.lower_mm[:2]) >= 0
+        return report.upper_mm if from_corner else report.size_mm
 
 
 def infeasible(demand: Demand, capabilities: Sequence[Capability]) -> list[Reason]:
@@ -77,7 +78,7 @@ def faults(demand: Demand) -> list[Reason]:
     """What is wrong with the file itself, whatever the machine."""
     if isinstance(demand.report, GcodeReport):
         return _program_faults(demand.report, demand.process)
-    return _mesh_faults(demand.report)
+    return _mesh_faults(demand.report, demand.asked_process)
 
 
 def misfits(demand: Demand, capability: Capability) -> list[Reason]:
@@ -105,8 +106,16 @@ def _fleet_reasons(demand: Demand, capabilities: Sequence[Capability]) -> list[R
     return []
 
 
-def _mesh_faults(report: GeometryReport) -> list[Reason]:
+def _mesh_faults(report: GeometryReport, process: str) -> list[Reason]:
     reasons = []
+    if process != PRINTING:
+        reasons.append(
+            Reason(
+                code="NEEDS_PROGRAM",
+                message=f"A mesh can be sliced for printing only, and {process} was asked for.",
+                remedy=f"Send the G-code program for {process}, or have the part printed.",
+            )
+        )
     if not report.watertight:
         reasons.append(
             Reason(

@@ -1,7 +1,7 @@
 """Follows the tool of a program: where it goes, what it extrudes, how long it takes."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Final
 
 Point = tuple[float, float, float]
@@ -86,9 +86,9 @@ class Toolpath:
         self._spend(length, points[-2], end, rapid=False, extruded=extruded)
         self._at = end
 
-    def home(self, axes: set[str]) -> None:
+    def home(self, axes: Set[str]) -> None:
         """G28: the named axes, or all, stand at the machine's zero."""
-        named = axes or {"X", "Y", "Z"}
+        named = axes & {"X", "Y", "Z"} or {"X", "Y", "Z"}
         x, y, z = (0.0 if a in named else v for a, v in zip("XYZ", self._at, strict=True))
         ox, oy, oz = (0.0 if a in named else v for a, v in zip("XYZ", self._offset, strict=True))
         self._at, self._offset = (x, y, z), (ox, oy, oz)
