@@ -1,0 +1,17 @@
+"""Why the embedded stack could not be started; the messages say what to do."""
+
+from typing import ClassVar
+
+from domain.shared.errors import ImeweError
+
+
+class HostingError(ImeweError):
+    """An embedded server or the home cannot be used as asked."""
+
+    code: ClassVar[str] = "HOSTING"
+
+
+class HomeInUseError(HostingError):
+    """Another ``imewe up`` holds this home."""
+
+    code: ClassVar[str] = "HOME_IN_USE"

@@ -1,0 +1,226 @@
+"""Who may say what on the embedded nats-server: two accounts, one user per service.
+
+The log lives in account ``LOG``; everybody who is not the writer lives in ``APP``. Permissions on
+subjects alone do not protect a log, because the server answers a request wherever its reply
+subject points, and a stream would store that answer: only the wall between accounts does.
+
+``APP`` sees three things of the log, under names of its own (``$JS.API...`` is already taken there
+by its own JetStream, which would answer first):
+
+* ``imewe.log.get``  -> ``$JS.API.DIRECT.GET.IMEWE_EVENTS`` (the same payloads: ``{"seq": 7}``,
+  ``{"last_by_subj": ...}``, ``{"batch": ...}``; several answers may come);
+* ``imewe.log.info`` -> ``$JS.API.STREAM.INFO.IMEWE_EVENTS``;
+* ``live.imewe.events.>``, the wake-up, as it is.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+LOG = "LOG"
+APP = "APP"
+EMBEDDED_BRIDGE = "local"
+LOG_GET = "imewe.log.get"
+LOG_INFO = "imewe.log.info"
+LIVE_EVENTS = "live.imewe.events.>"
+ARTIFACTS = "IMEWE_ARTIFACTS"
+
+LOG_USERS = ("log_commands", "log_processes", "log_supervisor")
+APP_USERS = ("commands", "processes", "projections", "gateway", "bridge", "supervisor")
+
+_API = "$JS.API"
+_LOG_STREAMS = ("IMEWE_EVENTS", "IMEWE_SNAPSHOTS", "IMEWE_AUDIT")
+_STREAM_CHANGES = [
+    f"{_API}.STREAM.{verb}.>" for verb in ("CREATE", "UPDATE", "DELETE", "RESTORE", "SNAPSHOT")
+]
+_ERASURES = [
+    *(f"{_API}.STREAM.{verb}.{name}" for verb in ("PURGE", "MSG.DELETE") for name in _LOG_STREAMS),
+    f"{_API}.STREAM.MSG.DELETE.IMEWE_TIMERS",
+]
+_SERVICE = ["$SRV.>"]
+_READ_LOG = [LOG_GET, LOG_INFO]
+_READ_OBJECTS = [
+    f"{_API}.STREAM.INFO.OBJ_{ARTIFACTS}",
+    f"{_API}.DIRECT.GET.OBJ_{ARTIFACTS}",
+    f"{_API}.DIRECT.GET.OBJ_{ARTIFACTS}.>",
+    f"{_API}.STREAM.MSG.GET.OBJ_{ARTIFACTS}",
+    f"{_API}.CONSUMER.CREATE.OBJ_{ARTIFACTS}.>",
+    f"{_API}.CONSUMER.INFO.OBJ_{ARTIFACTS}.>",
+    f"{_API}.CONSUMER.DELETE.OBJ_{ARTIFACTS}.>",
+    f"{_API}.CONSUMER.MSG.NEXT.OBJ_{ARTIFACTS}.>",
+    f"$JS.ACK.OBJ_{ARTIFACTS}.>",
+    "$JS.FC.>",
+]
+_WRITE_OBJECTS = [f"$O.{ARTIFACTS}.>", f"{_API}.STREAM.PURGE.OBJ_{ARTIFACTS}"]
+
+
+def inbox_prefix(user: str) -> str:
+    """The only place where answers to ``user`` may go."""
+    return f"_INBOX_{bridge_user(EMBEDDED_BRIDGE)}" if user == "bridge" else f"_INBOX_{user}"
+
+
+def bridge_user(bridge_id: str) -> str:
+    return f"bridge_{bridge_id}"
+
+
+def accounts(passwords: Mapping[str, str]) -> dict[str, Any]:
+    """The ``accounts`` block of nats-server's configuration."""
+    return {
+        LOG: {
+            "jetstream": "enabled",
+            "users": [_user(name, passwords, LOG_PERMISSIONS[name]) for name in LOG_USERS],
+            "exports": [
+                {
+                    "service": f"{_API}.DIRECT.GET.IMEWE_EVENTS",
+                    "response_type": "stream",
+                    "accounts": [APP],
+                },
+                {"service": f"{_API}.STREAM.INFO.IMEWE_EVENTS", "accounts": [APP]},
+                {"stream": LIVE_EVENTS, "accounts": [APP]},
+            ],
+        },
+        APP: {
+            "jetstream": "enabled",
+            "users": [_user(name, passwords, APP_PERMISSIONS[name]) for name in APP_USERS],
+            "imports": [
+                _import(f"{_API}.DIRECT.GET.IMEWE_EVENTS", to=LOG_GET),
+                _import(f"{_API}.STREAM.INFO.IMEWE_EVENTS", to=LOG_INFO),
+                {"stream": {"account": LOG, "subject": LIVE_EVENTS}},
+            ],
+        },
+    }
+
+
+def _import(subject: str, *, to: str) -> dict[str, Any]:
+    return {"service": {"account": LOG, "subject": subject}, "to": to}
+
+
+def _user(
+    name: str, passwords: Mapping[str, str], permissions: Mapping[str, Any]
+) -> dict[str, Any]:
+    return {"user": name, "password": passwords[name], "permissions": permissions}
+
+
+def _follow(stream: str) -> list[str]:
+    """Read a stream by direct get and by consumers."""
+    return [
+        f"{_API}.STREAM.INFO.{stream}",
+        f"{_API}.STREAM.MSG.GET.{stream}",
+        f"{_API}.DIRECT.GET.{stream}",
+        f"{_API}.DIRECT.GET.{stream}.>",
+        *(f"{_API}.CONSUMER.{verb}.{stream}.>" for verb in ("CREATE", "INFO", "DELETE")),
+        f"{_API}.CONSUMER.DURABLE.CREATE.{stream}.>",
+        f"{_API}.CONSUMER.MSG.NEXT.{stream}.>",
+        f"$JS.ACK.{stream}.>",
+        "$JS.FC.>",
+    ]
+
+
+def _permit(
+    name: str,
+    *,
+    publish: Sequence[str],
+    subscribe: Sequence[str] = (),
+    deny: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Answers to requests may go anywhere once; all else is as listed."""
+    inbox = f"{inbox_prefix(name)}.>"
+    allowed = {"allow": [*publish], **({"deny": [*deny]} if deny else {})}
+    return {
+        "publish": allowed,
+        "subscribe": {"allow": [inbox, *_SERVICE, *subscribe]},
+        "allow_responses": {"max": 8, "expires": "5m"},
+    }
+
+
+LOG_PERMISSIONS: dict[str, dict[str, Any]] = {
+    "log_commands": _permit(
+        "log_commands",
+        publish=[">"],
+        subscribe=[LIVE_EVENTS, "imewe.timer.due.>", "$KV.>"],
+        deny=[*_STREAM_CHANGES, *_ERASURES],
+    ),
+    "log_processes": _permit(
+        "log_processes",
+        publish=[
+            f"{_API}.INFO",
+            f"{_API}.STREAM.NAMES",
+            *_follow("IMEWE_EVENTS"),
+            *_follow("IMEWE_SNAPSHOTS"),
+            *_follow("IMEWE_TIMERS"),
+            *_follow("KV_IMEWE_LEASES"),
+            "imewe.timer.set.>",
+            f"{_API}.STREAM.PURGE.IMEWE_TIMERS",
+            "$KV.IMEWE_LEASES.>",
+        ],
+        subscribe=[LIVE_EVENTS, "imewe.timer.due.>", "$KV.IMEWE_LEASES.>"],
+    ),
+    "log_supervisor": _permit(
+        "log_supervisor",
+        publish=[">"],
+        subscribe=[LIVE_EVENTS],
+        deny=["imewe.>", f"{_API}.STREAM.RESTORE.>", *_ERASURES]
+        + [f"{_API}.STREAM.{verb}.IMEWE_EVENTS" for verb in ("UPDATE", "DELETE")],
+    ),
+}
+"""Even the supervisor, which makes the streams, can neither change nor erase the log."""
+
+APP_PERMISSIONS: dict[str, dict[str, Any]] = {
+    "commands": _permit(
+        "commands",
+        publish=[*_READ_LOG, *_READ_OBJECTS],
+        subscribe=["imewe.command.>", "imewe.auth.>", "imewe.admin.>", LIVE_EVENTS],
+    ),
+    "processes": _permit(
+        "processes",
+        publish=[
+            "imewe.command.service.processes.>",
+            "imewe.work.>",
+            f"{_API}.STREAM.INFO.IMEWE_WORK",
+            *_READ_LOG,
+            *_READ_OBJECTS,
+            *_WRITE_OBJECTS,
+        ],
+        subscribe=[LIVE_EVENTS, "imewe.projected.>", "imewe.telemetry.>", "imewe.admin.>"],
+    ),
+    "projections": _permit(
+        "projections",
+        publish=["imewe.projected.>", *_READ_LOG, *_follow("IMEWE_TELEMETRY")],
+        subscribe=[LIVE_EVENTS, "imewe.telemetry.>", "imewe.admin.>"],
+    ),
+    "gateway": _permit(
+        "gateway",
+        publish=[
+            "imewe.command.service.gateway.>",
+            "imewe.auth.>",
+            "imewe.admin.>",
+            "imewe.stop.>",
+            "imewe.bridge.>",
+            *_SERVICE,
+            *_READ_LOG,
+            *_READ_OBJECTS,
+            *_WRITE_OBJECTS,
+            *_follow("IMEWE_TELEMETRY"),
+        ],
+        subscribe=[LIVE_EVENTS, "imewe.projected.>", "imewe.telemetry.>"],
+    ),
+    "bridge": _permit(
+        "bridge",
+        publish=[
+            f"imewe.command.bridge.{EMBEDDED_BRIDGE}.>",
+            "imewe.telemetry.>",
+            f"{_API}.CONSUMER.CREATE.IMEWE_WORK.*.imewe.work.*",
+            f"{_API}.CONSUMER.INFO.IMEWE_WORK.*",
+            f"{_API}.CONSUMER.MSG.NEXT.IMEWE_WORK.*",
+            "$JS.ACK.IMEWE_WORK.>",
+            f"{_API}.DIRECT.GET.OBJ_{ARTIFACTS}",
+            f"{_API}.DIRECT.GET.OBJ_{ARTIFACTS}.>",
+        ],
+        subscribe=[f"imewe.stop.{EMBEDDED_BRIDGE}.>", f"imewe.bridge.{EMBEDDED_BRIDGE}.>"],
+    ),
+    "supervisor": _permit(
+        "supervisor",
+        publish=[">"],
+        subscribe=[LIVE_EVENTS],
+        deny=["imewe.command.>", "imewe.auth.>"],
+    ),
+}

@@ -1,0 +1,84 @@
+"""Connections to nats-server under a user of the contract."""
+
+from typing import Any
+from urllib.parse import urlsplit
+
+import nats
+import structlog
+from nats.aio.client import Client
+
+from domain.shared.errors import InvalidInputError, UnavailableError
+from ops.hosting.home import read_note
+from ops.messaging.accounts import inbox_prefix
+from ops.settings import Settings
+
+log = structlog.get_logger()
+
+
+def nats_url(settings: Settings) -> str:
+    """Where the server listens: ``IMEWE_NATS_URL``, else the embedded one's kept port."""
+    if settings.nats_url:
+        return settings.nats_url
+    port = read_note(settings.home / "nats.json").get("port")
+    if not port:
+        raise UnavailableError(f"{settings.home} runs no nats-server", remedy="imewe up")
+    return f"nats://127.0.0.1:{port}"
+
+
+def address(settings: Settings) -> tuple[str, int]:
+    """Host and port for raw sockets."""
+    parts = urlsplit(nats_url(settings))
+    if not parts.hostname:
+        raise InvalidInputError(
+            f"IMEWE_NATS_URL {settings.nats_url!r} names no host", field="IMEWE_NATS_URL"
+        )
+    return parts.hostname, parts.port or 4222
+
+
+def credentials(settings: Settings, user: str) -> tuple[str, str]:
+    """``(user, password)`` from the home, or from ``IMEWE_NATS_CREDENTIALS``."""
+    path = settings.nats_credentials or settings.home / "credentials.json"
+    known = read_note(path)
+    if user not in known:
+        raise UnavailableError(f"{path} holds no password of NATS user {user!r}")
+    return user, known[user]
+
+
+def nats_options(settings: Settings, user: str) -> dict[str, Any]:
+    """Keyword arguments of ``nats.connect`` for ``user``: reconnects for ever, says so once."""
+    name, password = credentials(settings, user)
+    last = ""
+
+    async def on_error(error: Exception) -> None:
+        nonlocal last
+        text = str(error) or type(error).__name__
+        if text != last:
+            last = text
+            log.warning("nats", user=name, problem=text)
+
+    async def on_reconnect() -> None:
+        nonlocal last
+        last = ""
+        log.info("nats is back", user=name)
+
+    return {
+        "servers": [nats_url(settings)],
+        "user": name,
+        "password": password,
+        "name": f"imewe-{name}",
+        "inbox_prefix": inbox_prefix(name).encode(),
+        "max_reconnect_attempts": -1,
+        "reconnect_time_wait": 0.25,
+        "ping_interval": 20,
+        "max_outstanding_pings": 3,
+        "error_cb": on_error,
+        "reconnected_cb": on_reconnect,
+    }
+
+
+async def connect(settings: Settings, user: str, **options: Any) -> Client:
+    """A connection as ``user``; ``options`` go before ``nats_options``.
+
+    With ``allow_reconnect=False`` the first failure is raised; else it waits for the server.
+    """
+    return await nats.connect(**{**nats_options(settings, user), **options})
