@@ -1,6 +1,6 @@
 """What a command is: a frozen value with checked fields, named by its class."""
 
-from typing import Any, TypeVar, dataclass_transform
+from typing import Any, TypeVar, cast, dataclass_transform
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
@@ -17,7 +17,7 @@ def message(cls: type[T]) -> type[T]:
     """Make a class a command: frozen, keyword-only, unknown fields refused, found by its name."""
     made = dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", strict=True))(cls)
     MESSAGES[cls.__name__] = TypeAdapter(made)
-    return made
+    return cast("type[T]", made)
 
 
 def parse(name: str, payload: bytes) -> Any:
