@@ -123,8 +123,6 @@ def _sniff_text(head: bytes, name: str, expected: str | None) -> str:
     for kind, fits in found.items():
         if fits:
             return kind
-    if expected == "stl" and len(head) >= STL_HEADER_BYTES:
-        return "stl"  # a binary one without a zero byte; its size decides at the end
     raise _refused(name, "is none of the accepted formats")
 
 
