@@ -1,0 +1,292 @@
+"""Machines running Marlin 2.x. Never tried on hardware: on a real Marlin's Linux build only."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from time import monotonic
+
+from device_bridge import gcode
+from device_bridge.dialects import marlin
+from device_bridge.drivers.marlin_state import MarlinState
+from device_bridge.drivers.marlin_wire import MarlinWire
+from device_bridge.drivers.run import Run
+from device_bridge.errors import (
+    BadProgramError,
+    DeviceError,
+    EmergencyLatchedError,
+    LinkLostError,
+    MachineBusyError,
+    MachineHaltedError,
+    NotHeldError,
+)
+from device_bridge.protocols import (
+    Availability,
+    CalibrationResult,
+    DeviceEvent,
+    DeviceIdentity,
+    DeviceStatus,
+    EmergencyStop,
+    EStopReceipt,
+    Execution,
+    JobSpec,
+    LinkLost,
+    Listener,
+    Progressed,
+    RunHandle,
+    RunResult,
+    TelemetrySample,
+    Transport,
+)
+
+ROUTINES = {"home": "G28", "level": "G29"}
+STOP_CONFIRM_S = 1.0
+HOLD_S = 60.0
+REPORT_RUNNING_S = 1
+REPORT_RESTING_S = 10
+
+
+class MarlinPrinter:
+    """A printer running Marlin 2.x behind any transport."""
+
+    continues_without_host = False
+
+    def __init__(self, transport: Transport, *, boot_s: float = 0.5, reply_s: float = 6.0) -> None:
+        self._transport = transport
+        self._state = MarlinState()
+        self._wire = MarlinWire(transport, heard=self._hear, broken=self._break, reply_s=reply_s)
+        self._boot_s = boot_s
+        self._run: Run | None = None
+        self._receipt: EStopReceipt | None = None
+
+    async def connect(self) -> DeviceIdentity:
+        """Open, ``M110 N0``, ``M115``, ``M105``. Raises ``PortError``, ``SilentDeviceError``."""
+        if self._state.status.emergency_stop is EmergencyStop.TRIGGERED:
+            raise EmergencyLatchedError("the emergency stop must be cleared by a person first")
+        self._state.forget()
+        self._wire.open()
+        try:
+            await self._wire.greet(boot_s=self._boot_s)
+            await self._probe()
+        except BaseException:
+            self._wire.close()
+            raise
+        self._state.become(
+            DeviceStatus(availability=Availability.AVAILABLE, execution=Execution.READY)
+        )
+        return self._state.identity()
+
+    async def disconnect(self) -> None:
+        """Give the port back; the printer is left as it is."""
+        self._wire.close()
+        self._state.become(DeviceStatus(emergency_stop=self._state.status.emergency_stop))
+
+    async def execute_job(self, job: JobSpec) -> RunHandle:
+        """Check the whole program, then begin to feed it."""
+        self._require_ready()
+        survey = await asyncio.to_thread(gcode.survey, job.program, longest=marlin.LONGEST_COMMAND)
+        for command in self._heat_reports(REPORT_RUNNING_S):
+            await self._wire.ask(command)
+        self._require_ready()
+        after = ("M400", "M77", *self._heat_reports(REPORT_RESTING_S))
+        run = Run(job, survey, longest=marlin.LONGEST_COMMAND, before=("M75",), after=after)
+        self._run = run
+        self._wire.source, self._wire.taken = run.next, self._count
+        self._state.become(self._state.status.but(execution=Execution.ACTIVE, conditions=()))
+        self._wire.pump()
+        return run.handle
+
+    def get_status(self) -> DeviceStatus:
+        """The last known status."""
+        return self._state.status
+
+    async def pause(self) -> None:
+        """Stop feeding, let the planner run dry, and see that the steppers stand still.
+
+        An ``ok`` is not obedience: two step counts must agree, ``M400`` alone is not trusted.
+        """
+        run = self._require_run()
+        run.held = True
+        if self._state.waiting_for_user:
+            return
+        try:
+            async with asyncio.timeout(HOLD_S):
+                await self._wire.ask("M400")
+                while not await self._stands_still():
+                    await asyncio.sleep(0.05)
+        except TimeoutError as late:
+            raise NotHeldError(f"the printer still moves after {HOLD_S:.0f} s") from late
+        self._state.become(self._state.status.but(execution=Execution.INTERRUPTED))
+
+    async def resume(self) -> None:
+        """Feed on; ``M108`` ends a wait for the user."""
+        run = self._require_run()
+        run.held = False
+        if self._state.waiting_for_user:
+            self._state.waiting_for_user = False
+            self._wire.say("M108")
+        self._state.become(self._state.status.but(execution=Execution.ACTIVE, conditions=()))
+        self._wire.pump()
+
+    async def cancel(self) -> RunResult:
+        """Break waits and motion where the firmware can, then switch everything off."""
+        run = self._require_run()
+        run.held = True
+        if self._state.capabilities.get("EMERGENCY_PARSER"):
+            self._wire.say("M108")
+            self._wire.say("M410")
+        await self.heat_off()
+        await self._wire.ask("M400")
+        await self._wire.ask("M77")
+        self._state.become(self._state.status.but(execution=Execution.READY, conditions=()))
+        return run.end("cancelled", reason="cancelled on request")
+
+    async def heat_off(self) -> None:
+        """Hot end, bed and fan off."""
+        for command in ("M104 S0", "M140 S0", "M107"):
+            await self._wire.ask(command)
+
+    async def emergency_stop(self) -> EStopReceipt:
+        """``M112`` past everything queued; without an emergency parser also a board reset."""
+        if self._receipt is not None and self._receipt.confirmed:
+            return self._receipt
+        started = monotonic()
+        try:
+            self._wire.say_now("M112")
+        except LinkLostError as gone:
+            self._latch()
+            return self._receive(started, confirmed=False, text=gone.message)
+        self._latch()
+        if not self._state.capabilities.get("EMERGENCY_PARSER"):
+            await asyncio.to_thread(self._transport.reset_board)
+        try:
+            await asyncio.wait_for(self._state.halted.wait(), STOP_CONFIRM_S)
+        except TimeoutError:
+            self._wire.fail(MachineHaltedError("emergency stop without an answer"))
+            return self._receive(started, confirmed=False, text="no answer to M112")
+        return self._receive(started, confirmed=True, text=self._state.halt_text)
+
+    async def clear_fault(self, operator: str) -> None:
+        """Reopen the port, which resets the board, and shake hands again."""
+        if not operator:
+            raise DeviceError("a fault is cleared by a person", field="operator")
+        self._wire.close()
+        self._receipt = None
+        latched, self._state.status = self._state.status, DeviceStatus()
+        try:
+            await self.connect()
+        except DeviceError:
+            self._state.become(latched.but(availability=Availability.UNAVAILABLE))
+            raise
+
+    async def calibrate(self, routine: str) -> CalibrationResult:
+        """``home`` (G28) or ``level`` (G29)."""
+        if routine not in ROUTINES:
+            raise BadProgramError(f"unknown routine {routine}", field="routine")
+        self._require_ready()
+        self._state.remarks = []
+        await self._wire.ask(ROUTINES[routine])
+        return CalibrationResult(routine=routine, lines=tuple(self._state.remarks))
+
+    def get_telemetry(self) -> TelemetrySample:
+        """The newest readings."""
+        stream = self._wire.stream
+        counts = {
+            "comm.resends": float(stream.resends),
+            "comm.timeouts": float(stream.timeouts),
+        }
+        return TelemetrySample(mono_s=monotonic(), metrics={**self._state.metrics, **counts})
+
+    def listen(self, listener: Listener) -> None:
+        """Have every later event told to ``listener``."""
+        self._state.listen(listener)
+
+    def events(self) -> AsyncIterator[DeviceEvent]:
+        """The same events to iterate over."""
+        return self._state.events()
+
+    async def _probe(self) -> None:
+        await self._wire.ask("M115")
+        await self._wire.ask("M105")
+        capabilities = self._state.capabilities
+        if self._state.buffers_free is not None:
+            capabilities["ADVANCED_OK"] = True
+        if capabilities.get("ADVANCED_OK"):
+            self._wire.stream.window = max(1, self._state.buffers_free or 1)
+        for command in self._heat_reports(REPORT_RESTING_S):
+            await self._wire.ask(command)
+
+    def _heat_reports(self, seconds: int) -> tuple[str, ...]:
+        able = self._state.capabilities.get("AUTOREPORT_TEMP")
+        return (f"M155 S{seconds}",) if able else ()
+
+    async def _stands_still(self) -> bool:
+        await self._wire.ask("M114")
+        before = self._state.position
+        await asyncio.sleep(0.05)
+        await self._wire.ask("M114")
+        after = self._state.position
+        return before is not None and after is not None and before.count == after.count
+
+    def _hear(self, meaning: marlin.Meaning) -> None:
+        self._state.hear(meaning)
+        match meaning:
+            case marlin.Halted():
+                self._wire.fail(MachineHaltedError(self._state.halt_text))
+            case marlin.Started() if self._running():
+                self._wire.fail(MachineHaltedError("the printer restarted by itself"))
+
+    def _count(self, command: str) -> None:
+        run = self._run
+        if run is None or run.over:
+            return
+        run.taken(command)
+        self._state.tell(
+            Progressed(
+                build_id=run.build_id, lines_done=run.lines_done, lines_total=run.lines_total
+            )
+        )
+        if run.complete:
+            run.end("finished")
+            self._state.become(self._state.status.but(execution=Execution.PROGRAM_COMPLETED))
+
+    def _break(self, error: DeviceError) -> None:
+        """The conversation ended: a halt is a failure, anything else leaves the outcome open."""
+        halted = isinstance(error, MachineHaltedError)
+        if self._run is not None and not self._run.over:
+            self._run.end(
+                "failed" if halted else "unknown", reason=error.code, native_text=error.message
+            )
+        if not halted:
+            status = self._state.status.but(
+                availability=Availability.UNAVAILABLE, execution=Execution.UNAVAILABLE
+            )
+            self._state.become(
+                status.with_fault(type="COMMUNICATIONS", code=error.code, text=error.message)
+            )
+            self._state.tell(LinkLost(error))
+
+    def _latch(self) -> None:
+        self._state.become(self._state.status.but(emergency_stop=EmergencyStop.TRIGGERED))
+
+    def _receive(self, started: float, *, confirmed: bool, text: str) -> EStopReceipt:
+        self._receipt = EStopReceipt(
+            confirmed=confirmed, latency_ms=(monotonic() - started) * 1000, native_text=text
+        )
+        return self._receipt
+
+    def _running(self) -> bool:
+        return self._run is not None and not self._run.over
+
+    def _require_run(self) -> Run:
+        if self._run is None or self._run.over:
+            raise MachineBusyError("no program is running")
+        return self._run
+
+    def _require_ready(self) -> None:
+        if self._state.status.emergency_stop is EmergencyStop.TRIGGERED:
+            raise EmergencyLatchedError("the emergency stop is latched")
+        if self._state.status.availability is not Availability.AVAILABLE:
+            raise LinkLostError("the printer is not connected")
+        if self._state.status.execution is Execution.STOPPED:
+            raise MachineHaltedError(self._state.halt_text)
+        if self._running():
+            raise MachineBusyError("a program is running already")

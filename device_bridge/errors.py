@@ -1,0 +1,69 @@
+"""Typed refusals of machines and of the wire to them."""
+
+from domain.shared.errors import ImeweError
+
+
+class DeviceError(ImeweError):
+    """Root of what a machine, or the way to it, can answer."""
+
+    code = "DEVICE_ERROR"
+
+
+class PortError(DeviceError):
+    """The port cannot be opened: it is missing, forbidden or held by somebody else."""
+
+    code = "PORT_UNAVAILABLE"
+
+
+class LinkLostError(DeviceError):
+    """The machine's port went away. What the machine did since is unknown."""
+
+    code = "LINK_LOST"
+
+
+class SilentDeviceError(DeviceError):
+    """The machine stopped answering although its port is open."""
+
+    code = "DEVICE_SILENT"
+
+
+class StreamBrokenError(DeviceError):
+    """Sender and machine no longer agree on what was received."""
+
+    code = "STREAM_BROKEN"
+
+
+class DeviceRefusedError(DeviceError):
+    """The machine answered with an error."""
+
+    code = "DEVICE_REFUSED"
+
+
+class MachineHaltedError(DeviceError):
+    """The firmware halted itself; it needs a reset by a person."""
+
+    code = "MACHINE_HALTED"
+
+
+class EmergencyLatchedError(DeviceError):
+    """An emergency stop is latched until a person clears it."""
+
+    code = "EMERGENCY_STOP_LATCHED"
+
+
+class NotHeldError(DeviceError):
+    """The machine did not report that it holds."""
+
+    code = "NOT_HELD"
+
+
+class MachineBusyError(DeviceError):
+    """The machine is doing something that excludes what was asked."""
+
+    code = "MACHINE_BUSY"
+
+
+class BadProgramError(DeviceError):
+    """The program holds something this machine must not be sent."""
+
+    code = "BAD_PROGRAM"

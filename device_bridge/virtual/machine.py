@@ -1,0 +1,64 @@
+"""One virtual machine: firmware, port, meter and ledger."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from device_bridge.virtual.faults import FaultPlan
+from device_bridge.virtual.ledger import Ledger
+from device_bridge.virtual.marlin import VirtualMarlin
+from device_bridge.virtual.pty_port import PtyPort
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MachinePlan:
+    """How one virtual machine is made. ``speed``: motion and heat run so many times faster."""
+
+    name: str
+    dialect: str
+    node_id: str = ""
+    speed: float = 1.0
+    faults: list[dict[str, Any]] = field(default_factory=list)
+
+
+class VirtualMachine:
+    """A machine on a pty at ``folder/dev/<name>``, with its counts in ``folder/<name>.json``."""
+
+    def __init__(
+        self, plan: MachinePlan, *, folder: Path, ended: Callable[[], None] = lambda: None
+    ) -> None:
+        self.plan = plan
+        self.path = folder / "dev" / plan.name
+        self._replug: asyncio.TimerHandle | None = None
+        self.ledger = Ledger(folder / f"{plan.name}.json", ended=ended)
+        self.firmware = VirtualMarlin(
+            write=self._write,
+            ledger=self.ledger,
+            faults=FaultPlan(plan.faults),
+            speed=plan.speed,
+            unplugged=self.unplug,
+        )
+        self._port = PtyPort(
+            self.path, received=self.firmware.received, opened=self.firmware.opened
+        )
+
+    def start(self) -> None:
+        """Plug the cable in."""
+        self._port.plug()
+
+    def stop(self) -> None:
+        """Switch off and take the port away."""
+        if self._replug is not None:
+            self._replug.cancel()
+        self.firmware.stop()
+        self._port.unplug()
+
+    def unplug(self, for_s: float) -> None:
+        """Pull the cable and put it back later."""
+        self._port.unplug()
+        self._replug = asyncio.get_running_loop().call_later(for_s, self._port.plug)
+
+    def _write(self, data: bytes) -> None:
+        self._port.write(data)
