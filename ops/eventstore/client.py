@@ -1,0 +1,305 @@
+"""A small blocking NATS client for the event store.
+
+The recorder is called from many threads and must be cheap: nats-py with a loop in a thread of its
+own costs seven times the processor time per append. Every call borrows a connection of its own
+from a pool, so calls never wait for one another; the pool grows to the number of concurrent calls.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
+
+import orjson
+
+from domain.shared.errors import UnavailableError
+from ops.eventstore.wire import (
+    Address,
+    Connection,
+    ConnectionLostError,
+    Message,
+    NoAnswerError,
+    publication,
+)
+
+IDLE_CHECK_S = 1.0
+PIPELINE = 256
+
+T = TypeVar("T")
+
+
+class NoRespondersError(UnavailableError):
+    """Nobody listens on the subject: no such stream, or its server is not ready yet."""
+
+
+class JetStreamError(UnavailableError):
+    """JetStream refused. ``number`` is its own error code (10071 and so on)."""
+
+    def __init__(self, number: int, description: str) -> None:
+        super().__init__(f"JetStream refuses: {description} ({number})")
+        self.number = number
+        self.description = description
+
+
+class Publication(NamedTuple):
+    """One message to publish; ``head`` is a whole header block or empty."""
+
+    subject: str
+    head: bytes
+    body: bytes
+
+
+class Client:
+    """Requests, atomic batches and wake-ups over blocking sockets. Safe to share by threads.
+
+    ``timeout`` (seconds) bounds every call. Reads are sent again after a lost connection until
+    then; publishing is not: its outcome is unknown and the caller must look.
+    """
+
+    def __init__(self, address: Address, *, timeout: float = 5.0) -> None:
+        self.address = address
+        self.timeout = timeout
+        self._idle: list[Connection] = []
+        self._open: set[Connection] = set()
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def request(self, subject: str, body: bytes = b"") -> Message:
+        """One request, one reply. Raises ``NoRespondersError``."""
+        return self._reading(lambda c, until: _request(c, subject, body, until))
+
+    def request_many(self, subject: str, body: bytes) -> list[Message]:
+        """One request, replies until the one with a status (204 EOB, 404 none, 408 ...)."""
+        return self._reading(lambda c, until: _request_many(c, subject, body, until))
+
+    def request_each(self, subject: str, bodies: Sequence[bytes]) -> list[Message]:
+        """Many requests in one burst; the replies in the order of the requests."""
+        parts = [bodies[at : at + PIPELINE] for at in range(0, len(bodies), PIPELINE)]
+        found = [self._reading(partial(_burst, subject=subject, bodies=part)) for part in parts]
+        return [message for answered in found for message in answered]
+
+    def publish(self, publications: Sequence[Publication]) -> Message:
+        """Send all in one write; the answer is to the last.
+
+        ``ConnectionLostError`` and ``NoAnswerError`` mean: nobody knows. All other errors mean
+        that nothing was stored.
+        """
+        until = time.monotonic() + self.timeout
+        connection = self._take(until)
+        try:
+            message = _publish(connection, publications, until)
+        except BaseException:
+            self._drop(connection)
+            raise
+        self._give(connection)
+        return message
+
+    def api(self, verb: str, payload: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Ask the JetStream API; ``verb`` is what follows ``$JS.API.``.
+
+        Raises ``JetStreamError``. The request may be sent twice when a connection is lost.
+        """
+        body = orjson.dumps(payload) if payload is not None else b""
+        return read_answer(self.request(f"$JS.API.{verb}", body))
+
+    def subscribe(self, subject: str) -> "WakeUp":
+        """A wake-up on a subject, with a connection of its own."""
+        return WakeUp(self.address, subject, timeout=self.timeout)
+
+    def close(self) -> None:
+        """Close every connection; calls under way in other threads fail."""
+        with self._lock:
+            self._closed = True
+            connections, self._open = self._open, set()
+            self._idle.clear()
+        for connection in connections:
+            connection.close()
+
+    def _reading(self, ask: Callable[[Connection, float], T]) -> T:
+        until = time.monotonic() + self.timeout
+        pause = 0.02
+        while True:
+            try:
+                return self._once(ask, until)
+            except ConnectionLostError:
+                if self._closed or time.monotonic() + pause > until:
+                    raise
+            time.sleep(pause)
+            pause = min(pause * 2, 0.5)
+
+    def _once(self, ask: Callable[[Connection, float], T], until: float) -> T:
+        connection = self._take(until)
+        try:
+            result = ask(connection, until)
+        except BaseException:
+            self._drop(connection)
+            raise
+        self._give(connection)
+        return result
+
+    def _take(self, until: float) -> Connection:
+        while True:
+            with self._lock:
+                if self._closed:
+                    raise UnavailableError("the client is closed")
+                connection = self._idle.pop() if self._idle else None
+            if connection is None:
+                return self._connect(until)
+            if time.monotonic() - connection.last_used < IDLE_CHECK_S or self._alive(connection):
+                return connection
+
+    def _connect(self, until: float) -> Connection:
+        connection = Connection(self.address, until)
+        with self._lock:
+            if not self._closed:
+                self._open.add(connection)
+                return connection
+        connection.close()
+        raise UnavailableError("the client is closed")
+
+    def _alive(self, connection: Connection) -> bool:
+        """The server ends connections that leave its PING unanswered: look before use."""
+        try:
+            connection.drain()
+        except ConnectionLostError:
+            self._drop(connection)
+            return False
+        return True
+
+    def _give(self, connection: Connection) -> None:
+        connection.last_used = time.monotonic()
+        with self._lock:
+            self._idle.append(connection)
+
+    def _drop(self, connection: Connection) -> None:
+        with self._lock:
+            self._open.discard(connection)
+        connection.close()
+
+
+class WakeUp:
+    """Tells a follower that something was published. One caller waits at a time."""
+
+    def __init__(self, address: Address, subject: str, *, timeout: float) -> None:
+        self._address = address
+        self._subject = subject
+        self._timeout = timeout
+        self._connection: Connection | None = self._connect()
+        self._lock = threading.Lock()
+        self._stopped = False
+
+    def wait(self, timeout: float) -> bool:
+        """Wait up to ``timeout`` seconds. True: look now; also after a lost connection."""
+        until = time.monotonic() + timeout
+        if self._stopped:
+            return True
+        try:
+            connection = self._connection
+            if connection is None:
+                return self._again(until)
+            connection.receive(until)
+            connection.drain()
+        except NoAnswerError:
+            return False
+        except ConnectionLostError:
+            self._forget()
+        return True
+
+    def stop(self) -> None:
+        """Wake the waiting caller for good."""
+        with self._lock:
+            self._stopped = True
+        self._forget()
+
+    def _again(self, until: float) -> bool:
+        try:
+            connection = self._connect()
+        except UnavailableError:
+            time.sleep(max(0.0, min(0.5, until - time.monotonic())))
+            return False
+        with self._lock:
+            if not self._stopped:
+                self._connection = connection
+                return True
+        connection.close()
+        return True
+
+    def _connect(self) -> Connection:
+        connection = Connection(self._address, time.monotonic() + self._timeout)
+        try:
+            connection.send(b"SUB %b 2\r\n" % self._subject.encode())
+            connection.flush(time.monotonic() + self._timeout)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _forget(self) -> None:
+        with self._lock:
+            connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+
+def read_answer(message: Message) -> dict[str, Any]:
+    """Read a JetStream answer; raises ``JetStreamError`` when it is a refusal."""
+    answer: dict[str, Any] = orjson.loads(message.body)
+    if error := answer.get("error"):
+        raise JetStreamError(error.get("err_code", error["code"]), error.get("description", ""))
+    return answer
+
+
+def _reply_to(connection: Connection, reply: str, until: float) -> Message:
+    while (message := connection.receive(until)).subject != reply:
+        pass  # a late answer to an earlier caller
+    if message.status == 503:
+        raise NoRespondersError("nobody answers there")
+    return message
+
+
+def _request(connection: Connection, subject: str, body: bytes, until: float) -> Message:
+    reply = connection.next_reply()
+    connection.send(publication(subject, body, reply=reply))
+    return _reply_to(connection, reply, until)
+
+
+def _request_many(connection: Connection, subject: str, body: bytes, until: float) -> list[Message]:
+    reply = connection.next_reply()
+    connection.send(publication(subject, body, reply=reply))
+    found = [_reply_to(connection, reply, until)]
+    while not found[-1].status:
+        found.append(_reply_to(connection, reply, until))
+    return found
+
+
+def _burst(
+    connection: Connection, until: float, *, subject: str, bodies: Sequence[bytes]
+) -> list[Message]:
+    replies = [connection.next_reply() for _ in bodies]
+    connection.send(
+        b"".join(
+            publication(subject, body, reply=reply)
+            for body, reply in zip(bodies, replies, strict=True)
+        )
+    )
+    wanted = set(replies)
+    found: dict[str, Message] = {}
+    while wanted:
+        message = connection.receive(until)
+        if message.subject not in wanted:
+            continue
+        if message.status == 503:
+            raise NoRespondersError("nobody answers there")
+        wanted.remove(message.subject)
+        found[message.subject] = message
+    return [found[reply] for reply in replies]
+
+
+def _publish(connection: Connection, publications: Sequence[Publication], until: float) -> Message:
+    reply = connection.next_reply()
+    *first, last = publications
+    frames = [publication(p.subject, p.body, head=p.head) for p in first]
+    frames.append(publication(last.subject, last.body, reply=reply, head=last.head))
+    connection.send(b"".join(frames))
+    return _reply_to(connection, reply, until)

@@ -1,0 +1,143 @@
+"""Follows the log: decodes every event once and says when there is more.
+
+Works on a LOG connection, and on an APP connection through the imported subjects ``imewe.log.get``
+and ``imewe.log.info`` (``LogReader.through_import``).
+"""
+
+from datetime import datetime
+from typing import Self
+from uuid import UUID
+
+from eventsourcing.persistence import MapperDeserialisationError
+
+from domain.shared.errors import ImeweError
+from domain.shared.recorded import RecordedEvent
+from ops.eventstore.client import Client, WakeUp, read_answer
+from ops.eventstore.envelope import Record, envelope_of
+from ops.eventstore.loading import LogFiles
+from ops.eventstore.mapper import event_of
+from ops.eventstore.streams import LogNames
+
+
+class PoisonEventError(ImeweError):
+    """One event of the log cannot be read here; those before it were delivered.
+
+    Park the aggregate (``kind``, ``aggregate_id``) from ``position`` on and read again with
+    ``after=position``.
+    """
+
+    code = "POISON_EVENT"
+
+    def __init__(self, record: Record, reason: str) -> None:
+        super().__init__(f"event {record.sequence} ({record.subject}) cannot be read: {reason}")
+        self.position = record.sequence
+        self.kind = record.kind
+        self.aggregate_id = record.aggregate
+        self.reason = reason
+
+
+class LogReader:
+    """Reads events in the order of the log. One caller at a time. Positions are sequences."""
+
+    def __init__(
+        self,
+        client: Client,
+        *,
+        names: LogNames | None = None,
+        get_subject: str = "",
+        info_subject: str = "",
+    ) -> None:
+        names = names or LogNames()
+        self._client = client
+        self._info_subject = info_subject or f"$JS.API.STREAM.INFO.{names.stream}"
+        self._live = f"{names.live}.>"
+        self._wake_up: WakeUp | None = None
+        self._files = LogFiles(
+            client,
+            direct_get=get_subject or f"$JS.API.DIRECT.GET.{names.stream}",
+            subjects=names.subjects,
+        )
+
+    @classmethod
+    def through_import(cls, client: Client) -> Self:
+        """A reader for users of the APP account."""
+        return cls(client, get_subject="imewe.log.get", info_subject="imewe.log.info")
+
+    def read(self, after: int, limit: int = 1000) -> list[RecordedEvent]:
+        """Up to ``limit`` events after a position; empty when there are none yet.
+
+        An event that cannot be read ends the list; when it would be the first,
+        ``PoisonEventError`` is raised instead, so nothing is ever skipped in silence.
+        """
+        found: list[RecordedEvent] = []
+        for record in self.read_raw(after, limit):
+            try:
+                found.append(recorded_event(record))
+            except PoisonEventError:
+                if not found:
+                    raise
+                break
+        return found
+
+    def read_raw(self, after: int, limit: int = 1000) -> list[Record]:
+        """The stored form, for audit; nothing is decoded."""
+        self._listen()
+        return self._files.stretch(after + 1, limit)
+
+    def last_position(self) -> int:
+        """The position of the newest event, 0 for an empty log."""
+        answer = read_answer(self._client.request(self._info_subject))
+        return int(answer["state"]["last_seq"])
+
+    def last_of(self, aggregate_id: UUID | str) -> Record | None:
+        """The newest record of an aggregate."""
+        return self._files.last(str(aggregate_id))
+
+    def history_of(self, aggregate_id: UUID | str, *, upto: int = 0) -> list[Record]:
+        """All records of an aggregate, the oldest first; ``upto`` is the last version wanted."""
+        last = self.last_of(aggregate_id)
+        if last is None:
+            return []
+        return self._files.history(last, above=-1, down_from=upto or last.version)
+
+    def wait(self, timeout: float) -> bool:
+        """Wait up to ``timeout`` seconds for a sign that there is more than was read."""
+        return self._listen().wait(timeout)
+
+    def stop(self) -> None:
+        """End a waiting ``wait`` of another thread, and all later ones at once."""
+        self._listen().stop()
+
+    def close(self) -> None:
+        """Close the wake-up's connection; the client belongs to the caller."""
+        if self._wake_up is not None:
+            self._wake_up.stop()
+
+    def _listen(self) -> WakeUp:
+        """Listening begins before the first read, or an event between the two would be missed."""
+        if self._wake_up is None:
+            self._wake_up = self._client.subscribe(self._live)
+        return self._wake_up
+
+
+def recorded_event(record: Record) -> RecordedEvent:
+    """Decode one record. Raises ``PoisonEventError``."""
+    headers = record.headers
+    try:
+        return RecordedEvent(
+            event=event_of(record),
+            envelope=envelope_of(headers),
+            position=record.sequence,
+            kind=record.kind,
+            aggregate_id=UUID(record.aggregate),
+            version=record.version,
+            event_id=headers["Imewe-Event"],
+            recorded_at=datetime.fromisoformat(headers["Imewe-Recorded"]),
+            topic=record.topic,
+            schema_version=int(headers.get("Imewe-Schema", "1")),
+            previous_hash=record.previous_hash,
+            hash=record.hash,
+            body=record.body,
+        )
+    except (MapperDeserialisationError, ValueError, KeyError) as error:
+        raise PoisonEventError(record, str(error)) from error

@@ -1,0 +1,110 @@
+"""Snapshots: disposable, never a truth of their own. Loading works without any."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from eventsourcing.persistence import AggregateRecorder, StoredEvent
+
+from ops.eventstore.client import Client, Publication, read_answer
+from ops.eventstore.envelope import Record, head_block, record_of, time_text, token_of
+from ops.eventstore.heads import HeadCache
+from ops.eventstore.stored import OutgoingEvent, read_event
+
+KEPT = 10
+OLDER = "Imewe-Snapshots"
+"""Lists earlier snapshots of the aggregate as ``version:sequence``."""
+
+
+class JetStreamSnapshotRecorder(AggregateRecorder):
+    """Keeps the newest ten snapshots of each aggregate, written in any order of versions.
+
+    The headers hold the event sequence and hash that the state includes, where they are known.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        heads: HeadCache,
+        *,
+        stream: str,
+        subjects: str,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._client = client
+        self._heads = heads
+        self._subjects = subjects
+        self._direct_get = f"$JS.API.DIRECT.GET.{stream}"
+        self._now = now
+
+    def insert_events(
+        self, stored_events: Sequence[StoredEvent], **kwargs: Any
+    ) -> Sequence[int] | None:
+        """Store snapshots, one by one; the same one again is harmless."""
+        for stored in stored_events:
+            subject = f"{self._subjects}.{token_of(stored.originator_id)}"
+            frame = Publication(subject, head_block(self._headers(stored)), stored.state)
+            read_answer(self._client.publish([frame]))
+        return None
+
+    def select_events(
+        self,
+        originator_id: UUID | str,
+        *,
+        gt: int | None = None,
+        lte: int | None = None,
+        desc: bool = False,
+        limit: int | None = None,
+    ) -> Sequence[StoredEvent]:
+        """Snapshots by version: one that was written later may tell of an older version."""
+        last = self._last(originator_id)
+        if last is None:
+            return []
+        places = _places(last)
+        versions = sorted(
+            (v for v in places if (gt is None or v > gt) and (lte is None or v <= lte)),
+            reverse=desc,
+        )
+        chosen = [places[version] for version in versions[:limit]]
+        if chosen == [last.sequence]:
+            return [read_event(last)]
+        bodies = [b'{"seq":%d}' % sequence for sequence in chosen]
+        found = self._client.request_each(self._direct_get, bodies)
+        return [read_event(record_of(message)) for message in found if not message.status]
+
+    def _last(self, originator_id: UUID | str) -> Record | None:
+        subject = f"{self._subjects}.{token_of(originator_id)}"
+        body = b'{"last_by_subj":"%b"}' % subject.encode()
+        message = self._client.request(self._direct_get, body)
+        return None if message.status else record_of(message)
+
+    def _headers(self, stored: StoredEvent) -> dict[str, str]:
+        headers = {
+            "Imewe-Version": str(stored.originator_version),
+            "Imewe-Topic": stored.topic,
+            "Imewe-Recorded": time_text(self._now()),
+            OLDER: self._older(stored.originator_id),
+        }
+        if isinstance(stored, OutgoingEvent):
+            headers["Imewe-Schema"] = str(stored.schema_version)
+            headers["Imewe-Occurred"] = time_text(stored.occurred_at)
+        head = self._heads.get(token_of(stored.originator_id))
+        if head is not None and head.version == stored.originator_version:
+            headers["Imewe-Prev"] = str(head.sequence)
+            headers["Imewe-Prev-Hash"] = head.hash
+        return headers
+
+    def _older(self, originator_id: UUID | str) -> str:
+        last = self._last(originator_id)
+        places = sorted(_places(last).items(), key=lambda place: place[1]) if last else []
+        return ",".join(f"{version}:{sequence}" for version, sequence in places[1 - KEPT :])
+
+
+def _places(last: Record) -> dict[int, int]:
+    """Version to sequence of the snapshots that may still be there."""
+    listed = last.headers.get(OLDER, "")
+    pairs = [entry.split(":") for entry in listed.split(",")] if listed else []
+    return {int(version): int(sequence) for version, sequence in pairs} | {
+        last.version: last.sequence
+    }
