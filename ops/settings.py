@@ -12,6 +12,9 @@ from domain.shared.errors import InvalidInputError
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 
+LEAST_STORE_BYTES = (1 << 30) + (128 << 20)
+"""The bounded streams beside the log need 1 GiB; the rest is shared with the log."""
+
 LogFormat = Literal["console", "json"]
 
 
@@ -67,7 +70,9 @@ class Settings:
             admin_mail=given.get("IMEWE_ADMIN_MAIL") or _default("admin_mail"),
             admin_password=given.get("IMEWE_ADMIN_PASSWORD") or None,
             server_account=given.get("IMEWE_SERVER_ACCOUNT") or None,
-            store_bytes=_number(given, "IMEWE_STORE_BYTES", default=0, highest=1 << 60),
+            store_bytes=_number(
+                given, "IMEWE_STORE_BYTES", default=0, lowest=LEAST_STORE_BYTES, highest=1 << 60
+            ),
             long_tests=given.get("IMEWE_TEST_LONG") == "1",
             ci=given.get("CI", "").lower() in ("1", "true"),
         )

@@ -123,11 +123,11 @@ def _permit(
     deny: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Answers to requests may go anywhere once; all else is as listed."""
-    inbox = f"{inbox_prefix(name)}.>"
+    inboxes = [f"{inbox_prefix(name)}.>", f"_INBOX.{name}.>"]
     allowed = {"allow": [*publish], **({"deny": [*deny]} if deny else {})}
     return {
         "publish": allowed,
-        "subscribe": {"allow": [inbox, *_SERVICE, *subscribe]},
+        "subscribe": {"allow": [*inboxes, *_SERVICE, *subscribe]},
         "allow_responses": {"max": 8, "expires": "5m"},
     }
 

@@ -40,7 +40,9 @@ def credentials(settings: Settings, user: str) -> tuple[str, str]:
     path = settings.nats_credentials or settings.home / "credentials.json"
     known = read_note(path)
     if user not in known:
-        raise UnavailableError(f"{path} holds no password of NATS user {user!r}")
+        raise UnavailableError(
+            f"{path} holds no password of NATS user {user!r}", remedy="was imewe up ever run here?"
+        )
     return user, known[user]
 
 

@@ -20,10 +20,9 @@ from ops.hosting.children import Child, Program
 from ops.hosting.errors import HostingError
 from ops.hosting.home import log_folder, make_home, new_secret, read_note, write_private
 from ops.messaging.accounts import APP_USERS, LOG_USERS, accounts
-from ops.settings import server_environment
+from ops.settings import LEAST_STORE_BYTES, server_environment
 
 MOST_STORED = 10 << 30
-LEAST_STORED = 64 << 20
 LEFTOVER_TIMEOUT_S = 30.0
 
 
@@ -54,6 +53,11 @@ class EmbeddedNats:
     @property
     def pid(self) -> int | None:
         return self._child.pid if self._child else None
+
+    @property
+    def store_bytes(self) -> int:
+        """The bound of all files, once it runs."""
+        return self._room()
 
     @property
     def store(self) -> Path:
@@ -152,7 +156,7 @@ class EmbeddedNats:
         if kept := int(read_note(self._home / "nats.json").get("store_bytes", 0)):
             return kept
         free = shutil.disk_usage(self._folder).free
-        return max(LEAST_STORED, min(MOST_STORED, free * 9 // 10))
+        return max(LEAST_STORE_BYTES, min(MOST_STORED, free * 9 // 10))
 
     def _learn_port(self) -> bool:
         """The server writes where it listens into a file named after itself and its pid."""

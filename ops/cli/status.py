@@ -1,0 +1,63 @@
+"""`imewe status`: which services run."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Annotated
+
+import nats.errors
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from domain.shared.errors import UnavailableError
+from ops.hosting.home import lock_holder
+from ops.messaging.connection import connect, nats_url
+from ops.messaging.services import RunningService, ping_all
+from ops.settings import Settings
+
+
+def status(
+    home: Annotated[Path | None, typer.Option(help="The installation's folder.")] = None,
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Show the services that answer; exit code 1 when none does.
+
+    Example: imewe status --json
+    """
+    settings = Settings.from_environment(home)
+    found = asyncio.run(running(settings))
+    supervisor = lock_holder(settings.home)
+    if as_json:
+        shown = [
+            {"name": each.name, "pid": each.pid, "version": each.version, "id": each.id}
+            for each in found
+        ]
+        answer = {"home": str(settings.home), "supervisor": supervisor, "services": shown}
+        typer.echo(json.dumps(answer))
+    else:
+        _show(settings, supervisor, found)
+    if not found:
+        raise typer.Exit(1)
+
+
+async def running(settings: Settings) -> list[RunningService]:
+    """Every service that answers a ping on this installation's server."""
+    try:
+        client = await connect(settings, "supervisor", allow_reconnect=False, connect_timeout=3)
+    except (OSError, nats.errors.Error) as error:
+        raise UnavailableError(f"no nats-server at {nats_url(settings)}: {error}") from error
+    try:
+        return await ping_all(client)
+    finally:
+        await client.close()
+
+
+def _show(settings: Settings, supervisor: int | None, found: list[RunningService]) -> None:
+    console = Console()
+    console.print(f"home {settings.home}, supervisor {supervisor or 'not running'}")
+    table = Table("service", "pid", "version", "id")
+    for each in found:
+        table.add_row(each.name, str(each.pid), each.version, each.id)
+    console.print(table)

@@ -1,0 +1,55 @@
+"""`imewe up`: everything on this machine."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from ops.observability.logging import configure
+from ops.settings import Settings
+from ops.supervisor import SERVICES, Ready, services, supervise
+
+
+def up(
+    home: Annotated[Path | None, typer.Option(help="The installation's folder.")] = None,
+    *,
+    virtual_shop: Annotated[
+        bool, typer.Option("--virtual-shop", help="Also run virtual machines.")
+    ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="Show the services' logs here.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one line of JSON when ready.")
+    ] = False,
+) -> None:
+    """Start the embedded servers and all services; Ctrl-C stops them.
+
+    Example: imewe up --home /srv/imewe --json
+    """
+    settings = Settings.from_environment(home)
+    configure(settings.log_format, service="supervisor")
+    names = (*SERVICES, "virtual-shop") if virtual_shop else SERVICES
+    supervise(
+        settings,
+        services(settings, names, verbose=verbose),
+        print_json if as_json else print_welcome,
+    )
+
+
+def print_json(ready: Ready) -> None:
+    """One line for programs."""
+    typer.echo(json.dumps(asdict(ready)))
+
+
+def print_welcome(ready: Ready) -> None:
+    """A few lines for people."""
+    console = Console(highlight=False)
+    console.print(f"[bold]Imewe is up[/bold]  {ready.url}")
+    console.print(f"  GraphQL   {ready.graphql}")
+    console.print(f"  home      {ready.home}")
+    console.print(f"  log in    {ready.admin['mail']}  (password: {ready.home}/admin.json)")
+    console.print("Ctrl-C stops it.")
