@@ -30,8 +30,8 @@ class JetStreamFactory(InfrastructureFactory[TrackingRecorder]):
     """Recorders on one event log.
 
     Environment: ``NATS_HOST``, ``NATS_PORT``, ``NATS_USER``, ``NATS_PASSWORD``; for another log
-    than the shop's also ``NATS_STREAM``, ``NATS_SUBJECTS``, ``NATS_SNAPSHOT_STREAM`` and
-    ``NATS_SNAPSHOT_SUBJECTS``. The streams must exist (``ops.eventstore.streams``): this user may
+    than the shop's also ``NATS_STREAM``, ``NATS_SUBJECTS``, ``NATS_LIVE``, ``NATS_SNAPSHOT_STREAM``
+    and ``NATS_SNAPSHOT_SUBJECTS``. The streams must exist (``ops.eventstore.streams``): this user may
     not make them.
     """
 
@@ -105,6 +105,7 @@ def _names(env: Environment) -> LogNames:
     given: dict[str, Any] = {
         "stream": env.get("NATS_STREAM", shop.stream),
         "subjects": env.get("NATS_SUBJECTS", shop.subjects),
+        "live": env.get("NATS_LIVE", shop.live),
         "snapshot_stream": env.get("NATS_SNAPSHOT_STREAM", shop.snapshot_stream),
         "snapshot_subjects": env.get("NATS_SNAPSHOT_SUBJECTS", shop.snapshot_subjects),
     }

@@ -13,17 +13,16 @@ NAME_IN_USE = 10058
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogNames:
-    """The names of one event log; tests use others than the shop's."""
+    """The names of one event log; tests use others than the shop's.
+
+    ``live`` is where the log says that an event is readable now.
+    """
 
     stream: str = "IMEWE_EVENTS"
     subjects: str = "imewe.events"
+    live: str = "live.imewe.events"
     snapshot_stream: str = "IMEWE_SNAPSHOTS"
     snapshot_subjects: str = "imewe.snapshots"
-
-    @property
-    def live(self) -> str:
-        """Where the log says that an event is readable now."""
-        return f"live.{self.subjects}"
 
 
 def events_config(names: LogNames, *, replicas: int = 1) -> dict[str, Any]:

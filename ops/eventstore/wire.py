@@ -50,14 +50,12 @@ class Message(NamedTuple):
 
 
 def parse_headers(head: bytes) -> dict[str, str]:
-    """Read a header block. A name that occurs twice is refused: readers would disagree on it."""
-    lines = head.decode().split("\r\n")[1:-2]
-    headers = {}
-    for line in lines:
+    """Read a header block. The values of a name that occurs twice are joined by a comma."""
+    headers: dict[str, str] = {}
+    for line in head.decode(errors="replace").split("\r\n")[1:-2]:
         name, _, value = line.partition(":")
-        headers[name] = value.strip()
-    if len(headers) != len(lines):
-        raise ValueError("a header occurs twice")
+        value = value.strip()
+        headers[name] = f"{headers[name]},{value}" if name in headers else value
     return headers
 
 
