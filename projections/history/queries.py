@@ -1,0 +1,106 @@
+"""Reads the event history. Call inside ``reading(pool, READS)``."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from domain.shared.scope import Scope
+from projections.history.rows import EventRow
+from projections.querying import (
+    Connection,
+    Cursor,
+    Page,
+    Where,
+    audited,
+    fetch_any,
+    fetch_page,
+    readable,
+)
+
+READS = ("history",)
+
+OF_PEOPLE = ("account", "organisation")
+"""Kinds whose events only those who audit may read."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventFilter:
+    """Which events are wanted; empty fields want all. ``before`` is a position, exclusive.
+
+    ``since`` and ``until`` bound the time of recording; ``until`` is exclusive.
+    """
+
+    aggregate_id: str = ""
+    kind: str = ""
+    topics: Sequence[str] = ()
+    correlation_id: str = ""
+    actor_id: str = ""
+    organisation_id: str = ""
+    since: datetime | None = None
+    until: datetime | None = None
+    before: int | None = None
+
+
+EVERY_EVENT = EventFilter()
+
+
+async def event_history(
+    connection: Connection,
+    scope: Scope,
+    wanted: EventFilter = EVERY_EVENT,
+    *,
+    first: int = 50,
+    after: Cursor | None = None,
+    newest_first: bool = False,
+) -> Page[EventRow]:
+    """Events in the order of the log (cursor: ``position``), or backwards."""
+    return await fetch_page(
+        connection,
+        EventRow,
+        "events",
+        _filtered(scope, wanted),
+        first=first,
+        after=after,
+        order="position",
+        newest_first=newest_first,
+    )
+
+
+async def events_by_ids(
+    connection: Connection, scope: Scope, event_ids: Sequence[str]
+) -> dict[str, EventRow]:
+    """Events by id."""
+    rows = await fetch_any(
+        connection,
+        EventRow,
+        "events",
+        _visible(scope),
+        column="event_id",
+        ids=event_ids,
+        order="position",
+    )
+    return {row.event_id: row for row in rows}
+
+
+def _filtered(scope: Scope, wanted: EventFilter) -> Where:
+    where = _visible(scope)
+    where.if_given(wanted.aggregate_id, "aggregate_id = %(id)s", id=wanted.aggregate_id)
+    where.if_given(wanted.kind, "kind = %(kind)s", kind=wanted.kind)
+    where.if_given(tuple(wanted.topics), "topic = ANY(%(topics)s)", topics=list(wanted.topics))
+    where.if_given(wanted.correlation_id, "correlation_id = %(story)s", story=wanted.correlation_id)
+    where.if_given(wanted.actor_id, "actor_id = %(actor)s", actor=wanted.actor_id)
+    where.if_given(wanted.organisation_id, "organisation_id = %(of)s", of=wanted.organisation_id)
+    where.if_given(wanted.since, "recorded_at >= %(since)s", since=wanted.since)
+    where.if_given(wanted.until, "recorded_at < %(until)s", until=wanted.until)
+    return where.if_given(wanted.before, "position < %(before)s", before=wanted.before)
+
+
+def _visible(scope: Scope) -> Where:
+    """Own organisations' events; those of people only for admins and auditors."""
+    return Where().add(
+        "organisation_id = ANY(%(audited)s)"
+        " OR (organisation_id = ANY(%(readable)s) AND kind <> ALL(%(people)s))",
+        audited=audited(scope),
+        readable=readable(scope),
+        people=list(OF_PEOPLE),
+    )
