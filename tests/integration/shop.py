@@ -1,0 +1,95 @@
+"""Runs `fake_shop.py` as a child, for tests that kill it or parts of it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from ops.hosting.account import Account, identity
+
+SCRIPT = Path(__file__).with_name("fake_shop.py")
+
+
+class Shop:
+    """One supervisor process; ``ready`` is the line it printed."""
+
+    def __init__(
+        self, home: Path, *, manners: str = "polite", account: Account | None = None
+    ) -> None:
+        self.home = home
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", str(SCRIPT), str(home), manners],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd="/",
+            **identity(account),
+        )
+        self.ready: dict[str, Any] = {}
+
+    def wait_ready(self) -> "Shop":
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        assert line, self.end(signal.SIGTERM)[1]
+        self.ready = json.loads(line)
+        return self
+
+    def family(self) -> list[psutil.Process]:
+        """The supervisor and everything below it."""
+        top = psutil.Process(self._process.pid)
+        return [top, *top.children(recursive=True)]
+
+    def child(self, word: str) -> psutil.Process:
+        """The newest direct child with ``word`` on its command line."""
+        children = psutil.Process(self._process.pid).children()
+        found = [each for each in children if any(word in part for part in each.cmdline())]
+        return max(found, key=lambda each: each.create_time())
+
+    def end(self, number: signal.Signals) -> tuple[int, str]:
+        """Send a signal; returns exit code and standard error once it has ended."""
+        self._process.send_signal(number)
+        _, error = self._process.communicate(timeout=30)
+        return self._process.returncode, error
+
+    def starts(self, name: str) -> int:
+        """How often a service has been started."""
+        lines = (self.home / "starts").read_text().splitlines()
+        return sum(line.startswith(f"{name} ") for line in lines)
+
+    def running(self) -> bool:
+        return self._process.poll() is None
+
+
+def eventually(check: Callable[[], bool], *, within: float = 10.0) -> bool:
+    """Whether ``check`` comes true in time; what it raises counts as not yet."""
+    until = time.monotonic() + within
+    while time.monotonic() < until:
+        try:
+            if check():
+                return True
+        except (OSError, psutil.Error, ValueError):
+            pass
+        time.sleep(0.05)
+    return False
+
+
+def gone(processes: list[psutil.Process]) -> bool:
+    return not [each for each in processes if alive(each)]
+
+
+def alive(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def is_root() -> bool:
+    return os.geteuid() == 0
