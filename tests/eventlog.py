@@ -1,14 +1,20 @@
 """A log of a test's own on the session's nats-server, with the real accounts and users."""
 
 import contextlib
-import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from secrets import token_hex
+from uuid import UUID
+
+import orjson
+from eventsourcing.persistence import StoredEvent
 
 from domain.shared.recorded import Actor, Envelope
 from ops.eventstore.client import Client
+from ops.eventstore.envelope import Record
 from ops.eventstore.jetstream import JetStreamFactory
+from ops.eventstore.reader import LogReader
 from ops.eventstore.streams import LogNames, ensure_streams, events_config, snapshots_config
 from ops.eventstore.wire import Address
 from ops.messaging.server import EmbeddedNats, credentials
@@ -56,7 +62,7 @@ class OwnLog:
 @contextlib.contextmanager
 def own_log(server: EmbeddedNats, settings: Settings) -> Iterator[OwnLog]:
     """Make the streams of a log, and drop them afterwards."""
-    mark = uuid.uuid4().hex[:12]
+    mark = token_hex(6)
     names = LogNames(
         stream=f"T_{mark}",
         subjects=f"t.{mark}",
@@ -87,3 +93,19 @@ def an_envelope(command: str = "a command") -> Envelope:
         actor=Actor(kind="user", id="anna"),
         occurred_at=datetime(2026, 11, 21, 10, 0, 0, 123000, tzinfo=UTC),
     )
+
+
+def fact(aggregate: UUID, version: int, **fields: object) -> StoredEvent:
+    return StoredEvent(aggregate, version, "imewe.job:Moved", orjson.dumps(fields))
+
+
+def records(log: OwnLog) -> list[Record]:
+    """The whole log as it is stored."""
+    client = Client(log.address("log_commands"))
+    reader = LogReader(client, names=log.names)
+    found: list[Record] = []
+    while more := reader.read_raw(len(found), 2000):
+        found += more
+    reader.close()
+    client.close()
+    return found

@@ -31,8 +31,8 @@ class JetStreamFactory(InfrastructureFactory[TrackingRecorder]):
 
     Environment: ``NATS_HOST``, ``NATS_PORT``, ``NATS_USER``, ``NATS_PASSWORD``; for another log
     than the shop's also ``NATS_STREAM``, ``NATS_SUBJECTS``, ``NATS_LIVE``, ``NATS_SNAPSHOT_STREAM``
-    and ``NATS_SNAPSHOT_SUBJECTS``. The streams must exist (``ops.eventstore.streams``): this user may
-    not make them.
+    and ``NATS_SNAPSHOT_SUBJECTS``. The streams must exist (``ops.eventstore.streams``): this user
+    may not make them.
     """
 
     def __init__(self, env: Environment | EnvType | None) -> None:
