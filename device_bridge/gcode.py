@@ -17,10 +17,14 @@ FORBIDDEN = frozenset({"M112", "M997", "M999", "M108", "M410"})
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What a program holds: commands to send and filament pushed (mm, net of retraction)."""
+    """What a program holds: commands to send and filament pushed (mm, net of retraction).
+
+    ``ends``: its last command is ``M2`` or ``M30``.
+    """
 
     lines: int
     filament_mm: float
+    ends: bool
 
 
 def clean(raw: str) -> str:
@@ -47,12 +51,13 @@ def survey(program: Path, *, longest: int) -> Survey:
     """Read a whole program once before anything is sent; an empty one is refused."""
     meter = FilamentMeter()
     lines = 0
+    command = ""
     for command in commands(program, longest=longest):
         lines += 1
         meter.take(command)
     if not lines:
         raise BadProgramError("the program holds no command")
-    return Survey(lines, meter.filament_mm)
+    return Survey(lines, meter.filament_mm, command in {"M2", "M02", "M30"})
 
 
 def volume_mm3(filament_mm: float, diameter_mm: float) -> int:

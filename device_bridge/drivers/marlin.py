@@ -1,11 +1,11 @@
 """Machines running Marlin 2.x. Never tried on hardware: on a real Marlin's Linux build only."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from time import monotonic
 
 from device_bridge import gcode
 from device_bridge.dialects import marlin
+from device_bridge.drivers.base import Driver
 from device_bridge.drivers.marlin_state import MarlinState
 from device_bridge.drivers.marlin_wire import MarlinWire
 from device_bridge.drivers.run import Run
@@ -21,16 +21,12 @@ from device_bridge.errors import (
 from device_bridge.protocols import (
     Availability,
     CalibrationResult,
-    DeviceEvent,
     DeviceIdentity,
     DeviceStatus,
-    EmergencyStop,
     EStopReceipt,
     Execution,
     JobSpec,
     LinkLost,
-    Listener,
-    Progressed,
     RunHandle,
     RunResult,
     TelemetrySample,
@@ -44,22 +40,20 @@ REPORT_RUNNING_S = 1
 REPORT_RESTING_S = 10
 
 
-class MarlinPrinter:
+class MarlinPrinter(Driver[MarlinState]):
     """A printer running Marlin 2.x behind any transport."""
 
     continues_without_host = False
 
     def __init__(self, transport: Transport, *, boot_s: float = 0.5, reply_s: float = 6.0) -> None:
+        super().__init__(MarlinState())
         self._transport = transport
-        self._state = MarlinState()
         self._wire = MarlinWire(transport, heard=self._hear, broken=self._break, reply_s=reply_s)
         self._boot_s = boot_s
-        self._run: Run | None = None
-        self._receipt: EStopReceipt | None = None
 
     async def connect(self) -> DeviceIdentity:
         """Open, ``M110 N0``, ``M115``, ``M105``. Raises ``PortError``, ``SilentDeviceError``."""
-        if self._state.status.emergency_stop is EmergencyStop.TRIGGERED:
+        if self._triggered:
             raise EmergencyLatchedError("the emergency stop must be cleared by a person first")
         self._state.forget()
         self._wire.open()
@@ -89,14 +83,10 @@ class MarlinPrinter:
         after = ("M400", "M77", *self._heat_reports(REPORT_RESTING_S))
         run = Run(job, survey, longest=marlin.LONGEST_COMMAND, before=("M75",), after=after)
         self._run = run
-        self._wire.source, self._wire.taken = run.next, self._count
+        self._wire.source, self._wire.taken = run.next, self._taken
         self._state.become(self._state.status.but(execution=Execution.ACTIVE, conditions=()))
         self._wire.pump()
         return run.handle
-
-    def get_status(self) -> DeviceStatus:
-        """The last known status."""
-        return self._state.status
 
     async def pause(self) -> None:
         """Stop feeding, let the planner run dry, and see that the steppers stand still.
@@ -111,7 +101,7 @@ class MarlinPrinter:
             async with asyncio.timeout(HOLD_S):
                 await self._wire.ask("M400")
                 while not await self._stands_still():
-                    await asyncio.sleep(0.05)
+                    pass
         except TimeoutError as late:
             raise NotHeldError(f"the printer still moves after {HOLD_S:.0f} s") from late
         self._state.become(self._state.status.but(execution=Execution.INTERRUPTED))
@@ -195,14 +185,6 @@ class MarlinPrinter:
         }
         return TelemetrySample(mono_s=monotonic(), metrics={**self._state.metrics, **counts})
 
-    def listen(self, listener: Listener) -> None:
-        """Have every later event told to ``listener``."""
-        self._state.listen(listener)
-
-    def events(self) -> AsyncIterator[DeviceEvent]:
-        """The same events to iterate over."""
-        return self._state.events()
-
     async def _probe(self) -> None:
         await self._wire.ask("M115")
         await self._wire.ask("M105")
@@ -231,62 +213,29 @@ class MarlinPrinter:
         match meaning:
             case marlin.Halted():
                 self._wire.fail(MachineHaltedError(self._state.halt_text))
-            case marlin.Started() if self._running():
+            case marlin.Started() if self._running:
                 self._wire.fail(MachineHaltedError("the printer restarted by itself"))
 
-    def _count(self, command: str) -> None:
-        run = self._run
-        if run is None or run.over:
-            return
-        run.taken(command)
-        self._state.tell(
-            Progressed(
-                build_id=run.build_id, lines_done=run.lines_done, lines_total=run.lines_total
-            )
-        )
-        if run.complete:
-            run.end("finished")
+    def _taken(self, command: str) -> None:
+        if self._count(command) and self._run is not None:
+            self._run.end("finished")
             self._state.become(self._state.status.but(execution=Execution.PROGRAM_COMPLETED))
 
     def _break(self, error: DeviceError) -> None:
         """The conversation ended: a halt is a failure, anything else leaves the outcome open."""
-        halted = isinstance(error, MachineHaltedError)
-        if self._run is not None and not self._run.over:
-            self._run.end(
-                "failed" if halted else "unknown", reason=error.code, native_text=error.message
-            )
-        if not halted:
-            status = self._state.status.but(
-                availability=Availability.UNAVAILABLE, execution=Execution.UNAVAILABLE
-            )
-            self._state.become(
-                status.with_fault(type="COMMUNICATIONS", code=error.code, text=error.message)
-            )
-            self._state.tell(LinkLost(error))
-
-    def _latch(self) -> None:
-        self._state.become(self._state.status.but(emergency_stop=EmergencyStop.TRIGGERED))
-
-    def _receive(self, started: float, *, confirmed: bool, text: str) -> EStopReceipt:
-        self._receipt = EStopReceipt(
-            confirmed=confirmed, latency_ms=(monotonic() - started) * 1000, native_text=text
-        )
-        return self._receipt
-
-    def _running(self) -> bool:
-        return self._run is not None and not self._run.over
-
-    def _require_run(self) -> Run:
-        if self._run is None or self._run.over:
-            raise MachineBusyError("no program is running")
-        return self._run
+        if isinstance(error, MachineHaltedError):
+            self._end_run("failed", reason=error.code, text=error.message)
+            return
+        self._end_run("unknown", reason=error.code, text=error.message)
+        self._unreachable(error)
+        self._state.tell(LinkLost(error))
 
     def _require_ready(self) -> None:
-        if self._state.status.emergency_stop is EmergencyStop.TRIGGERED:
+        if self._triggered:
             raise EmergencyLatchedError("the emergency stop is latched")
         if self._state.status.availability is not Availability.AVAILABLE:
             raise LinkLostError("the printer is not connected")
         if self._state.status.execution is Execution.STOPPED:
             raise MachineHaltedError(self._state.halt_text)
-        if self._running():
+        if self._running:
             raise MachineBusyError("a program is running already")

@@ -42,6 +42,7 @@ class MarlinWire:
         self._awaited: dict[int, asyncio.Future[None]] = {}
         self._hello: asyncio.Event | None = None
         self._last_heard = 0.0
+        self._speech = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
         self._alive = False
 
@@ -120,6 +121,7 @@ class MarlinWire:
 
     def _receive(self, data: bytes) -> None:
         self._last_heard = monotonic()
+        self._speech.set()
         for line in self._lines.feed(data):
             self._understand(marlin.parse(line))
         self.pump()
@@ -190,9 +192,12 @@ class MarlinWire:
 
     async def _quiet(self, seconds: float) -> None:
         """Return when nothing was heard for this long."""
-        self._last_heard = monotonic()
-        while (rest := self._last_heard + seconds - monotonic()) > 0:
-            await asyncio.sleep(rest)
+        while True:
+            self._speech.clear()
+            try:
+                await asyncio.wait_for(self._speech.wait(), seconds)
+            except TimeoutError:
+                return
 
     async def _greeted(self) -> bool:
         self._last_heard = monotonic()

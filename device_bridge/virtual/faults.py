@@ -5,7 +5,7 @@ from typing import Any
 
 from device_bridge.errors import DeviceError
 
-KINDS = frozenset({"checksum", "lost_ok", "thermal", "unplug", "runout", "mute", "error"})
+KINDS = frozenset({"alarm", "checksum", "error", "lost_ok", "mute", "runout", "thermal", "unplug"})
 
 
 @dataclass(slots=True, kw_only=True)

@@ -37,6 +37,8 @@ class Ledger:
 
     def finished(self, filament_mm: float) -> None:
         """A program said that it ended."""
+        if self.armed:
+            return
         self.armed = True
         self.counts.ends += 1
         self.counts.filament_mm = round(filament_mm, 3)

@@ -6,10 +6,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from device_bridge.errors import DeviceError
 from device_bridge.virtual.faults import FaultPlan
+from device_bridge.virtual.grbl import VirtualGrbl
 from device_bridge.virtual.ledger import Ledger
 from device_bridge.virtual.marlin import VirtualMarlin
 from device_bridge.virtual.pty_port import PtyPort
+
+FIRMWARES: dict[str, type[VirtualMarlin] | type[VirtualGrbl]] = {
+    "marlin": VirtualMarlin,
+    "grbl": VirtualGrbl,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +40,9 @@ class VirtualMachine:
         self.path = folder / "dev" / plan.name
         self._replug: asyncio.TimerHandle | None = None
         self.ledger = Ledger(folder / f"{plan.name}.json", ended=ended)
-        self.firmware = VirtualMarlin(
+        if plan.dialect not in FIRMWARES:
+            raise DeviceError(f"unknown dialect {plan.dialect}", field="dialect")
+        self.firmware = FIRMWARES[plan.dialect](
             write=self._write,
             ledger=self.ledger,
             faults=FaultPlan(plan.faults),
