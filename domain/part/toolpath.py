@@ -73,7 +73,7 @@ class Toolpath:
         start, end = self._at, self._target(words)
         extruded = self._extrude(words)
         self._note((start, end), rapid=rapid, extruded=extruded)
-        self._spend(math.dist(start, end), start, end, rapid=rapid, extruded=extruded)
+        self._spend(math.dist(start, end), (start, end), rapid=rapid, extruded=extruded)
         self._at = end
 
     def arc(self, words: Mapping[str, float], *, clockwise: bool) -> None:
@@ -83,7 +83,7 @@ class Toolpath:
         centre = _centre(start, end, words, self.scale, clockwise=clockwise)
         points, length = _arc_points(start, end, centre, clockwise=clockwise)
         self._note(points, rapid=False, extruded=extruded)
-        self._spend(length, points[-2], end, rapid=False, extruded=extruded)
+        self._spend(length, points, rapid=False, extruded=extruded)
         self._at = end
 
     def home(self, axes: Set[str]) -> None:
@@ -131,30 +131,39 @@ class Toolpath:
     def _note(self, points: tuple[Point, ...], *, rapid: bool, extruded: float) -> None:
         self.moves += 1
         first, last = points[0], points[-1]
+        along = first[0] != last[0] or first[1] != last[1] or len(points) > 2
         boxes = [] if rapid else [self.fed]
-        if extruded > 0 and (first[0] != last[0] or first[1] != last[1] or len(points) > 2):
+        if extruded > 0 and along:
             boxes.append(self.printed)
         if self.spindle and not rapid:
             boxes.append(self.cut)
             self.plunges = self.plunges or first[2] != last[2]
         for box in boxes:
-            for point in points:
+            for point in points if along else points[-1:]:  # a plunge makes its lower end
                 box.include(point)
 
     def _spend(
-        self, length: float, before: Point, end: Point, *, rapid: bool, extruded: float
+        self, length: float, points: tuple[Point, ...], *, rapid: bool, extruded: float
     ) -> None:
         speed = max(self._feed, RAPID) if rapid else self._feed
         if length <= 0:
             self.seconds += abs(extruded) / speed
             return
         speed = min(speed, math.sqrt(ACCELERATION * length))
-        straight = math.dist(before, end) or 1.0
-        dx, dy, dz = ((b - a) / straight for a, b in zip(before, end, strict=True))
-        px, py, pz = self._direction
-        turn = (1 - (dx * px + dy * py + dz * pz)) / 2
+        x, y, z = _direction(points[0], points[1])
+        before = self._direction
+        turn = (1 - (x * before[0] + y * before[1] + z * before[2])) / 2
         self.seconds += length / speed + turn * speed / ACCELERATION
-        self._direction = (dx, dy, dz)
+        self._direction = _direction(points[-2], points[-1])
+
+
+def _direction(start: Point, end: Point) -> Point:
+    length = math.dist(start, end) or 1.0
+    return (
+        (end[0] - start[0]) / length,
+        (end[1] - start[1]) / length,
+        (end[2] - start[2]) / length,
+    )
 
 
 def _centre(

@@ -10,11 +10,7 @@ from numpy.typing import NDArray
 
 from domain.ports import GeometryReport
 from domain.shared.errors import InvalidInputError
-
-_AS_ONE_MESH: dict[str, dict[str, Any]] = {
-    "stl": {},
-    "obj": {"skip_materials": True, "split_objects": False, "group_material": False},
-}
+from ops.fabrication.obj import read_obj
 
 
 def run(request: dict[str, Any]) -> dict[str, Any]:
@@ -50,17 +46,11 @@ def count_bodies(faces: NDArray[np.int64], vertices: int) -> int:
 
 
 def _load(path: Path, format: str) -> Any:
-    """The file as one mesh, equal vertices merged and collapsed triangles left out.
-
-    The file is handed over open and without a resolver: what it names beside itself (materials,
-    textures) is never opened.
-    """
+    """The file as one mesh, equal points merged and collapsed triangles left out."""
     try:
-        with path.open("rb") as file:
-            mesh = trimesh.load_mesh(file, file_type=format, **_AS_ONE_MESH[format])
-        mesh.merge_vertices(merge_tex=True, merge_norm=True)
+        mesh = _read(path, format)
         faces = np.asarray(mesh.faces)
-    except MemoryError:
+    except (InvalidInputError, MemoryError):
         raise
     except Exception as failed:  # a parser of other people's files may raise anything
         raise InvalidInputError(
@@ -77,3 +67,12 @@ def _load(path: Path, format: str) -> Any:
     if len(mesh.faces) == 0:
         raise InvalidInputError("All triangles of the file are points or lines.", field="file")
     return mesh
+
+
+def _read(path: Path, format: str) -> Any:
+    if format == "stl":
+        with path.open("rb") as file:
+            return trimesh.load_mesh(file, file_type="stl")
+    with path.open(encoding="utf-8", errors="replace") as lines:
+        vertices, faces = read_obj(lines)
+    return trimesh.Trimesh(vertices=vertices, faces=faces)

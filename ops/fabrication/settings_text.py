@@ -5,11 +5,14 @@ the same bytes everywhere.
 """
 
 import hashlib
+import math
 
 from domain.part.profiles import filament
 from domain.ports import SliceProfile
 
 FILAMENT_MM = 1.75
+TOP_MM = 0.8
+BOTTOM_MM = 0.6
 
 
 def settings_text(profile: SliceProfile) -> str:
@@ -69,9 +72,10 @@ def _print(profile: SliceProfile) -> dict[str, object]:
     return {
         "layer_height": f"{profile.layer_height_mm:g}",
         "first_layer_height": f"{profile.layer_height_mm:g}",
+        "perimeter_generator": "classic",
         "perimeters": 2,
-        "top_solid_layers": 4,
-        "bottom_solid_layers": 3,
+        "top_solid_layers": math.ceil(TOP_MM / profile.layer_height_mm),
+        "bottom_solid_layers": math.ceil(BOTTOM_MM / profile.layer_height_mm),
         "fill_density": f"{profile.infill_percent}%",
         "fill_pattern": "rectilinear",
         "perimeter_speed": 50,

@@ -108,7 +108,7 @@ def _request(program: str, model: Path, profile: SliceProfile) -> dict[str, Any]
         "folder": str(model.parent),
         "model": str(model),
         "settings": str(settings),
-        "centre": [profile.bed_size_mm[0] / 2, profile.bed_size_mm[1] / 2],
+        "bed": list(profile.bed_size_mm),
     }
 
 
