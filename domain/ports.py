@@ -1,6 +1,6 @@
 """What the core asks of the outside world. Adapters live in ``ops``."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -25,8 +25,22 @@ class TelemetryFeed(Protocol):
 class CommandPort(Protocol):
     """The way to the commands service, the only writer of the log."""
 
-    async def send(self, name: str, payload: dict[str, Any], *, command_id: str) -> dict[str, Any]:
-        """Send one command and return its answer, which holds at least ``position``.
+    async def send(
+        self,
+        name: str,
+        payload: Mapping[str, Any],
+        *,
+        command_id: str,
+        token: str = "",
+        organisation_id: str = "",
+        causation: str = "",
+        correlation: str = "",
+        traceparent: str = "",
+    ) -> dict[str, Any]:
+        """Send one command and return its answer, which holds ``position`` (int) and ``id``.
+
+        ``token``: the person's, when a gateway sends for one. ``causation`` and ``correlation``:
+        what led to it, and what began the story.
 
         Raises the typed errors of ``domain.shared.errors``; ``UnavailableError`` when nobody
         answered, in which case the same command id may be sent again.

@@ -1,5 +1,7 @@
 """Commands about order lines and their pieces."""
 
+from dataclasses import field
+
 from commands.message import message
 
 
@@ -36,7 +38,8 @@ class Reason:
 
 @message
 class ValidatePart:
-    """The processes found a way to make it. Estimates are for one piece: ms, mm³, mg, mm."""
+    """The processes found a way to make it. Estimates are for one piece: ms, mm³, mg, mm;
+    ``reach_mm``: how far the machine must reach; °C."""
 
     part_id: str
     process: str
@@ -46,6 +49,9 @@ class ValidatePart:
     material_mm3: int
     material_mg: int
     estimated_by: str
+    reach_mm: list[float] = field(default_factory=list)
+    nozzle_c: int = 0
+    bed_c: int = 0
 
 
 @message

@@ -269,7 +269,7 @@ EVENT_OF: dict[JobStatus, type[Fact]] = {
 
 
 def _checked(part: dict[str, Any], line: int) -> dict[str, Any]:
-    place = f"parts[{line}]"
+    place = f"parts.{line}"
     within(f"{place}.quantity", part["quantity"], 1, PIECES_LIMIT)
     positive(f"{place}.artifact.size", part["artifact"]["size"])
     return {

@@ -1,6 +1,7 @@
 """The base of every Imewe aggregate: our own events only, and a memory of obeyed commands."""
 
-from datetime import datetime
+from contextvars import ContextVar
+from datetime import UTC, datetime
 from typing import Any, ClassVar, Self
 from uuid import UUID
 
@@ -15,6 +16,8 @@ from eventsourcing.domain import (
 )
 
 REMEMBERED_COMMANDS = 64
+PRESENT: ContextVar[datetime] = ContextVar("present", default=datetime(1970, 1, 1, tzinfo=UTC))
+"""The moment of the command being decided. The write side sets it; nothing here reads a clock."""
 
 
 class Fact(DomainEvent, CanMutateAggregate[UUID]):
@@ -22,6 +25,11 @@ class Fact(DomainEvent, CanMutateAggregate[UUID]):
 
     command: ClassVar[str] = ""
     """Name of the command that led here; set by the mapper from the envelope."""
+
+    @staticmethod
+    def create_timestamp() -> datetime:
+        """When it happened: the moment of the command."""
+        return PRESENT.get()
 
     def mutate(self, aggregate: Any) -> Any:
         changed = super().mutate(aggregate)

@@ -1,8 +1,13 @@
 """Checks of values that decisions share."""
 
+from enum import StrEnum
+from typing import TypeVar
+
 from domain.shared.errors import InvalidInputError
 
 NAME_LIMIT = 200
+
+E = TypeVar("E", bound=StrEnum)
 
 
 def within(field: str, value: int, low: int, high: int) -> int:
@@ -27,3 +32,13 @@ def named(field: str, value: str) -> str:
             f"{field} must be 1 to {NAME_LIMIT} printable characters", field=field
         )
     return text
+
+
+def one_of(field: str, value: str, words: type[E]) -> E:
+    """``value`` as one of the words, else a refusal that lists them."""
+    try:
+        return words(value)
+    except ValueError:
+        raise InvalidInputError(
+            f"{field} must be one of {', '.join(words)}, not {value[:60]}", field=field
+        ) from None

@@ -1,0 +1,142 @@
+"""One command from the outside to the log, and its answer back."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from eventsourcing.persistence import IntegrityError
+
+from commands.authorisation import Rule, allow, rules_for
+from commands.handling import HANDLERS, Handling
+from commands.idempotency import Once
+from commands.message import parse
+from commands.principal import BRIDGE, SERVICE, USER, Principal
+from commands.tokens import Verifier
+from commands.wire import Request
+from commands.world import AlreadyObeyedError, Ports, World
+from domain.ports import Clock
+from domain.shared.aggregate import PRESENT, ImeweAggregate
+from domain.shared.errors import ConflictError, ForbiddenError, UnauthenticatedError
+from domain.shared.identifiers import command_name
+from domain.shared.recorded import Envelope
+
+ATTEMPTS = 4
+"""One, and three more when somebody else changed the object meanwhile."""
+GATEWAY = "gateway"
+"""The service that may act for people."""
+
+
+class Bus:
+    """Authenticates, authorises, decides, records, answers. Safe to share by threads."""
+
+    def __init__(self, ports: Ports, *, verifier: Verifier, once: Once, clock: Clock) -> None:
+        self._ports = ports
+        self._verifier = verifier
+        self._once = once
+        self._clock = clock
+
+    def obey(self, request: Request) -> dict[str, Any]:
+        """The answer: ``position``, ``id`` and what the command gives beside.
+
+        Raises the typed errors; ``UnavailableError`` may mean that it was recorded all the same,
+        and the same command id may be sent again.
+        """
+        principal = self._principal(request)
+        organisation_id = principal.place(request.organisation_id)
+        rules = rules_for(request.name, principal, organisation_id)
+        command = parse(request.name, request.body)
+        world = World(
+            ports=self._ports,
+            principal=principal,
+            organisation_id=organisation_id,
+            command_name=command_name(organisation_id, str(principal), request.command_id),
+            now=self._clock.now(),
+        )
+        return self._once.run(
+            world.command_name,
+            b"%b %b" % (request.name.encode(), request.body),
+            lambda: self._settle(request, command, rules, world),
+            durable=principal.kind == USER,
+        )
+
+    def _settle(
+        self, request: Request, command: Any, rules: list[Rule], world: World
+    ) -> dict[str, Any]:
+        """Decide on the present state; when somebody was quicker, decide again on the new one."""
+        for _ in range(ATTEMPTS):
+            try:
+                with _present(world.now):
+                    return self._once_more(request, command, rules, world)
+            except IntegrityError:
+                world = replace(world, careful=True, loaded={})
+        raise ConflictError(
+            "others keep changing this object", remedy="look at it again and try again"
+        )
+
+    def _once_more(
+        self, request: Request, command: Any, rules: list[Rule], world: World
+    ) -> dict[str, Any]:
+        handling = HANDLERS[request.name]
+        try:
+            allow(rules, command, world)
+            aggregate = handling.decide(command, world)
+        except AlreadyObeyedError as already:
+            return self._again(handling, already.aggregate, world)
+        if not aggregate.pending_events:
+            return self._answer(handling, aggregate)
+        aggregate.remember(world.command_name, aggregate.version)
+        envelope = _envelope(request, world, aggregate)
+        position = self._ports.application.record(aggregate, envelope=envelope)
+        return _told(handling, aggregate, position)
+
+    def _again(self, handling: Handling, aggregate: ImeweAggregate, world: World) -> dict[str, Any]:
+        """The answer that was given when the command was obeyed, made from the log."""
+        version = aggregate.commands.get(world.command_name, aggregate.version)
+        if version != aggregate.version:
+            aggregate = self._ports.application.load(aggregate.id, version)
+        return self._answer(handling, aggregate)
+
+    def _answer(self, handling: Handling, aggregate: ImeweAggregate) -> dict[str, Any]:
+        position = self._ports.application.position_of(aggregate.id, aggregate.version)
+        return _told(handling, aggregate, position)
+
+    def _principal(self, request: Request) -> Principal:
+        """A person when a token says so, else the one whom the connection proves."""
+        if request.token:
+            if (request.sender_kind, request.sender_id) != (SERVICE, GATEWAY):
+                raise ForbiddenError("only the gateway acts for people")
+            return self._verifier.verify(request.token)
+        if request.sender_kind not in {SERVICE, BRIDGE}:
+            raise UnauthenticatedError("nobody is known there")
+        if (request.sender_kind, request.sender_id) == (SERVICE, GATEWAY):
+            raise UnauthenticatedError("a token is needed", remedy="log in")
+        return Principal(kind=request.sender_kind, id=request.sender_id)
+
+
+def _told(handling: Handling, aggregate: ImeweAggregate, position: int) -> dict[str, Any]:
+    return {"position": position, "id": str(aggregate.id), **handling.tell(aggregate)}
+
+
+def _envelope(request: Request, world: World, aggregate: ImeweAggregate) -> Envelope:
+    return Envelope(
+        command_id=world.command_name,
+        causation_id=request.causation or world.command_name,
+        correlation_id=request.correlation or world.command_name,
+        organisation_id=aggregate.organisation_id,
+        site_id="",
+        actor=world.principal.actor,
+        occurred_at=world.now,
+        traceparent=request.traceparent,
+    )
+
+
+@contextmanager
+def _present(now: datetime) -> Iterator[None]:
+    """Events made inside say that they happened ``now``."""
+    before = PRESENT.set(now)
+    try:
+        yield
+    finally:
+        PRESENT.reset(before)

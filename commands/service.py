@@ -1,0 +1,68 @@
+"""The commands service without its connection: bytes in, bytes out."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import orjson
+import structlog
+
+from commands.accounts import handlers as _accounts
+from commands.accounts.login import Login
+from commands.builds import handlers as _builds
+from commands.bus import Bus
+from commands.dispatches import handlers as _dispatches
+from commands.inventories import handlers as _inventories
+from commands.jobs import handlers as _jobs
+from commands.nodes import handlers as _nodes
+from commands.organisations import handlers as _organisations
+from commands.parts import handlers as _parts
+from commands.wire import read_request, write_answer, write_refusal
+from domain.shared.errors import ImeweError, InvalidInputError
+
+FEATURES = (
+    _accounts,
+    _builds,
+    _dispatches,
+    _inventories,
+    _jobs,
+    _nodes,
+    _organisations,
+    _parts,
+)
+"""Their import fills the register of handlers."""
+
+log = structlog.get_logger()
+
+
+class CommandService:
+    """Answers every request, whatever comes; only typed refusals are told, all else is logged."""
+
+    def __init__(self, bus: Bus, login: Login) -> None:
+        self._bus = bus
+        self._login = login
+
+    def command(self, subject: str, headers: Mapping[str, str] | None, body: bytes) -> bytes:
+        """Answer a message on ``imewe.command.>``."""
+        return _answered(subject, lambda: self._bus.obey(read_request(subject, headers, body)))
+
+    def log_in(self, body: bytes) -> bytes:
+        """Answer a message on ``imewe.auth.login``: ``{"mail", "password"}``."""
+        return _answered("imewe.auth.login", lambda: self._login.log_in(*_credentials(body)))
+
+
+def _answered(subject: str, act: Callable[[], dict[str, Any]]) -> bytes:
+    try:
+        return write_answer(act())
+    except ImeweError as error:
+        return write_refusal(error)
+    except Exception:
+        log.exception("command failed", subject=subject)
+        return write_refusal(ImeweError("the command failed here; the log of the service says why"))
+
+
+def _credentials(body: bytes) -> tuple[str, str]:
+    try:
+        told = orjson.loads(body)
+        return str(told["mail"]), str(told["password"])
+    except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+        raise InvalidInputError("mail and password are needed", field="mail") from error
