@@ -22,6 +22,7 @@ from eventsourcing.persistence import (
 )
 from eventsourcing.utils import get_topic, resolve_topic
 
+from domain.shared.errors import InvalidInputError
 from ops.eventstore.envelope import Record, time_text
 from ops.eventstore.shapes import restored
 from ops.eventstore.snapshot_state import packed, unpacked
@@ -98,8 +99,14 @@ def occurred_at(record: Record) -> datetime:
 
 
 def json_bytes(values: dict[str, Any]) -> bytes:
-    """Compact JSON; times as UTC text with milliseconds, decimals and ids as text."""
-    return orjson.dumps(values, default=_as_text, option=orjson.OPT_PASSTHROUGH_DATETIME)
+    """Compact JSON; times as UTC text with milliseconds, decimals and ids as text.
+
+    Raises ``InvalidInputError`` for what is neither JSON nor one of those.
+    """
+    try:
+        return orjson.dumps(values, default=_as_text, option=orjson.OPT_PASSTHROUGH_DATETIME)
+    except TypeError as error:
+        raise InvalidInputError(f"not to be stored: {error.__cause__ or error}") from error
 
 
 def aggregate_topic(event_topic: str) -> str:
