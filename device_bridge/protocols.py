@@ -260,8 +260,8 @@ class DeviceDriver(Protocol):
     async def emergency_stop(self) -> EStopReceipt:
         """Stop now: an own path to the wire; idempotent; latched until ``clear_fault``."""
 
-    async def clear_fault(self, operator: str) -> None:
-        """A person says the machine may be used again. Never called by a program alone."""
+    async def clear_fault(self, operator: str) -> DeviceIdentity:
+        """A person says that the machine may be used again: connect anew. Never automatic."""
 
     async def calibrate(self, routine: str) -> CalibrationResult:
         """Run one of the machine's own routines."""

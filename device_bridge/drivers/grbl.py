@@ -145,7 +145,7 @@ class GrblMachine(Driver[GrblState]):
             return self._receive(started, confirmed=False, text="no answer to a soft reset")
         return self._receive(started, confirmed=True, text=self._state.stop_text)
 
-    async def clear_fault(self, operator: str) -> None:
+    async def clear_fault(self, operator: str) -> DeviceIdentity:
         """Reopen, soft reset, ``$X``."""
         if not operator:
             raise DeviceError("a fault is cleared by a person", field="operator")
@@ -164,6 +164,7 @@ class GrblMachine(Driver[GrblState]):
         self._receipt = None
         self._state.ready()
         self._wire.report_every(RESTING_S)
+        return self._state.identity()
 
     async def calibrate(self, routine: str) -> CalibrationResult:
         """``home``: ``$H``."""

@@ -154,7 +154,7 @@ class MarlinPrinter(Driver[MarlinState]):
             return self._receive(started, confirmed=False, text="no answer to M112")
         return self._receive(started, confirmed=True, text=self._state.halt_text)
 
-    async def clear_fault(self, operator: str) -> None:
+    async def clear_fault(self, operator: str) -> DeviceIdentity:
         """Reopen the port, which resets the board, and shake hands again."""
         if not operator:
             raise DeviceError("a fault is cleared by a person", field="operator")
@@ -162,7 +162,7 @@ class MarlinPrinter(Driver[MarlinState]):
         self._receipt = None
         latched, self._state.status = self._state.status, DeviceStatus()
         try:
-            await self.connect()
+            return await self.connect()
         except DeviceError:
             self._state.become(latched.but(availability=Availability.UNAVAILABLE))
             raise

@@ -35,7 +35,8 @@ class Deadband:
             if value > limit and name not in self._beyond:
                 self._beyond[name] = _too_hot(name, limit)
                 crossed = True
-            elif value < limit - HYSTERESIS_C and self._beyond.pop(name, None):
+            elif value < limit - HYSTERESIS_C and name in self._beyond:
+                del self._beyond[name]
                 crossed = True
         return crossed
 

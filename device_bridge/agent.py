@@ -1,0 +1,221 @@
+"""The bridge itself: every machine of one place, kept connected and at work."""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from device_bridge.dispatcher import Dispatcher
+from device_bridge.energy import EnergyCount
+from device_bridge.errors import DeviceError
+from device_bridge.journal import Journal, Report
+from device_bridge.machines import MachineConfig, driver_for, meter_for, read_machines
+from device_bridge.outbox import Courier
+from device_bridge.protocols import WorkQueue
+from device_bridge.session import Session
+from device_bridge.telemetry.sampler import Sampler
+from domain.ports import ArtifactStore, Clock, CommandPort, TelemetryFeed
+from domain.shared.errors import ImeweError, InvalidInputError, NotFoundError
+
+HEARTBEAT_S = 5.0
+Heartbeat = Callable[[dict[str, Any]], Awaitable[None]]
+
+
+class Place:
+    """One machine with everything that works for it."""
+
+    def __init__(self, session: Session, dispatcher: Dispatcher, tasks: list[asyncio.Task[None]]):
+        self.session = session
+        self.dispatcher = dispatcher
+        self.tasks = tasks
+
+
+class Agent:
+    """One bridge. Machines come from ``folder/machines.json``, looked at every 5 s; the journal
+    and the spool of programs lie in ``folder/bridge``."""
+
+    def __init__(
+        self,
+        bridge_id: str,
+        folder: Path,
+        *,
+        queue: WorkQueue,
+        commands: CommandPort,
+        artifacts: ArtifactStore,
+        feed: TelemetryFeed,
+        clock: Clock,
+        heartbeat: Heartbeat,
+    ) -> None:
+        self._bridge_id = bridge_id
+        self._machines = folder / "machines.json"
+        self._spool = folder / "bridge" / "spool"
+        self._queue = queue
+        self._commands = commands
+        self._artifacts = artifacts
+        self._feed = feed
+        self._clock = clock
+        self._heartbeat = heartbeat
+        self._journal = Journal(folder / "bridge" / "journal.db")
+        self._courier = Courier(self._journal, commands, refused=self._refused)
+        self._places: dict[str, Place] = {}
+        self._configs: dict[str, MachineConfig] = {}
+        self._requests: set[asyncio.Task[None]] = set()
+        self._read_at = 0.0
+        self._beats = 0
+        self._log = structlog.get_logger("bridge").bind(bridge_id=bridge_id)
+
+    async def run(self) -> None:
+        """Work until cancelled; then every port is given back, the machines left as they are."""
+        await self._journal.open()
+        try:
+            while True:
+                await self._look_at_machines()
+                self._check()
+                await self._beat()
+                await asyncio.sleep(HEARTBEAT_S)
+        finally:
+            for node_id in list(self._places):
+                await self._drop(node_id)
+            await self._journal.close()
+
+    async def control(self, verb: str, request: dict[str, Any]) -> dict[str, Any]:
+        """A request of the core about one machine; refusals come back as ``error``.
+
+        ``pause``, ``resume``, ``cancel`` need ``build_id``; ``clear_fault`` needs ``operator``.
+        The answer says that the request was taken; its effect is reported as a command.
+        """
+        try:
+            place = self._place(str(request.get("node_id", "")))
+            if verb == "clear_fault":
+                await place.session.clear_fault(str(request.get("operator", "")))
+            elif verb != "status":
+                self._begin(place, verb, str(request.get("build_id", "")))
+        except ImeweError as problem:
+            return {"ok": False, "error": {"code": problem.code, "message": problem.message}}
+        return {"ok": True, **self._state(place)}
+
+    async def emergency_stop(self, node_id: str, stopped_by: str) -> dict[str, Any]:
+        """Stop one machine now; nothing queues before it."""
+        try:
+            place = self._place(node_id)
+        except NotFoundError as problem:
+            return {"ok": False, "error": {"code": problem.code, "message": problem.message}}
+        receipt = await place.session.emergency_stop(stopped_by)
+        self._log.warning("emergency_stop", node_id=node_id, **receipt.as_json())
+        return {"ok": True, "node_id": node_id, **receipt.as_json()}
+
+    def _begin(self, place: Place, verb: str, build_id: str) -> None:
+        if verb not in {"pause", "resume", "cancel"}:
+            raise InvalidInputError(f"unknown request {verb[:40]}", field="verb")
+        task = asyncio.get_running_loop().create_task(self._request(place, verb, build_id))
+        self._requests.add(task)
+        task.add_done_callback(self._requests.discard)
+
+    async def _request(self, place: Place, verb: str, build_id: str) -> None:
+        try:
+            await place.dispatcher.request(verb, build_id)
+        except (DeviceError, TimeoutError) as problem:
+            self._log.warning("request_failed", verb=verb, build_id=build_id, problem=str(problem))
+
+    def _refused(self, report: Report, problem: ImeweError) -> None:
+        """The log does not let a build start that is on the machine: it must not go on."""
+        place = self._places.get(report.node_id)
+        if report.name == "StartBuild" and place is not None:
+            with contextlib.suppress(DeviceError):
+                self._begin(place, "cancel", str(report.payload["build_id"]))
+
+    def _place(self, node_id: str) -> Place:
+        if node_id not in self._places:
+            raise NotFoundError(f"this bridge has no machine of node {node_id}", field="node_id")
+        return self._places[node_id]
+
+    async def _look_at_machines(self) -> None:
+        changed = self._machines.stat().st_mtime if self._machines.exists() else 0.0
+        if changed == self._read_at:
+            return
+        try:
+            wanted = {machine.node_id: machine for machine in read_machines(self._machines)}
+        except InvalidInputError as problem:
+            self._log.error("machines_unreadable", problem=problem.message)
+            return
+        self._read_at = changed
+        for node_id, config in list(self._configs.items()):
+            if wanted.get(node_id) != config:
+                await self._drop(node_id)
+        for node_id, config in wanted.items():
+            if node_id not in self._places:
+                self._add(config)
+
+    def _add(self, machine: MachineConfig) -> None:
+        sampler = Sampler(
+            machine.node_id, epoch=self._journal.bridge_epoch, feed=self._feed, clock=self._clock
+        )
+        energy = EnergyCount(meter_for(machine), sampler.take)
+        session = Session(
+            machine.node_id,
+            driver_for(machine),
+            journal=self._journal,
+            courier=self._courier,
+            sampler=sampler,
+            energy=energy,
+            virtual=machine.virtual,
+        )
+        dispatcher = Dispatcher(
+            session,
+            queue=self._queue,
+            commands=self._commands,
+            artifacts=self._artifacts,
+            journal=self._journal,
+            courier=self._courier,
+            spool=self._spool,
+        )
+        jobs = (
+            session.run(),
+            dispatcher.run(),
+            self._courier.run(machine.node_id),
+            sampler.run(),
+            energy.run(),
+        )
+        tasks = [asyncio.get_running_loop().create_task(job) for job in jobs]
+        self._configs[machine.node_id] = machine
+        self._places[machine.node_id] = Place(session, dispatcher, tasks)
+        self._log.info("machine_added", name=machine.name, node_id=machine.node_id)
+
+    def _check(self) -> None:
+        """A task that broke ends the bridge: its restart probes and reports everything anew."""
+        for place in self._places.values():
+            for task in place.tasks:
+                if task.done() and not task.cancelled():
+                    task.result()
+
+    async def _drop(self, node_id: str) -> None:
+        place = self._places.pop(node_id)
+        self._configs.pop(node_id)
+        for task in place.tasks:
+            task.cancel()
+        await asyncio.gather(*place.tasks, return_exceptions=True)
+        await place.session.close()
+
+    async def _beat(self) -> None:
+        self._beats += 1
+        beat = {
+            "bridge_id": self._bridge_id,
+            "epoch": self._journal.bridge_epoch,
+            "seq": self._beats,
+            "at": self._clock.now().isoformat(timespec="milliseconds"),
+            "nodes": [self._state(place) for place in self._places.values()],
+        }
+        with contextlib.suppress(ImeweError, TimeoutError, OSError):
+            await self._heartbeat(beat)
+
+    def _state(self, place: Place) -> dict[str, Any]:
+        session = place.session
+        return {
+            "node_id": session.node_id,
+            "state": session.state,
+            "build_id": session.build_id,
+            **session.status.as_json(),
+        }

@@ -1,0 +1,77 @@
+"""From the end of a run to what the core is told of it. Pure."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from device_bridge.journal import BuildState
+from device_bridge.protocols import DeviceStatus, RunResult
+from device_bridge.work import Work
+
+NO_FIGURES: dict[str, Any] = {
+    "duration_ms": 0,
+    "energy_j": 0,
+    "energy_source": "none",
+    "material_mm3": 0,
+    "material_mg": 0,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """The journal's state, the command's name and payload, and the facts kept."""
+
+    state: BuildState
+    report: tuple[str, dict[str, Any]]
+    facts: dict[str, Any]
+
+
+def ending(
+    work: Work, result: RunResult, *, measured: dict[str, Any], status: DeviceStatus
+) -> Ending:
+    """What follows from a result; ``measured`` holds duration and energy."""
+    figures = {
+        **measured,
+        "material_mm3": result.material_mm3,
+        "material_mg": round(result.material_mm3 * work.density_mg_per_mm3),
+    }
+    told = {"build_id": work.build_id, **figures}
+    failure = {"reason": result.reason, "native_text": result.native_text}
+    facts = {"lines_done": result.lines_done, "lines_total": result.lines_total, **figures}
+    match result.outcome:
+        case "finished":
+            return Ending(state=BuildState.FINISHED, report=("FinishBuild", told), facts=facts)
+        case "cancelled":
+            return Ending(
+                state=BuildState.CANCELLED, report=("ConfirmCancelled", told), facts=facts
+            )
+        case "failed":
+            report = ("FailBuild", {**told, **failure})
+            return Ending(state=BuildState.FAILED, report=report, facts=facts)
+        case _:
+            known = {**facts, **failure}
+            reason = f"{result.reason}: {result.native_text}"
+            return Ending(
+                state=BuildState.UNKNOWN,
+                report=unknown(work, reason, facts=known, status=status),
+                facts=known,
+            )
+
+
+def unknown(
+    work: Work, reason: str, *, facts: dict[str, Any], status: DeviceStatus
+) -> tuple[str, dict[str, Any]]:
+    """The question to a person: what was known, and what the machine says now."""
+    known = {**facts, "observed": status.as_json()}
+    return "ReportOutcomeUnknown", {"build_id": work.build_id, "reason": reason, "facts": known}
+
+
+def refused(code: str, text: str) -> RunResult:
+    """A run that never began."""
+    return RunResult(
+        outcome="failed",
+        lines_done=0,
+        lines_total=0,
+        material_mm3=0,
+        reason=code,
+        native_text=text,
+    )

@@ -1,0 +1,75 @@
+"""What a session says to the core beside a build's own states: link, status, progress, stops."""
+
+import asyncio
+from typing import Any
+
+from device_bridge.outbox import Courier
+from device_bridge.protocols import (
+    DeviceIdentity,
+    DeviceStatus,
+    EStopReceipt,
+    Progressed,
+    TelemetrySample,
+)
+from device_bridge.telemetry.deadband import Deadband
+
+PROGRESS_STEP = 5
+
+
+class Reporter:
+    """Collects from callbacks, which may not wait, and writes to the outbox in order."""
+
+    def __init__(self, node_id: str, courier: Courier) -> None:
+        self._node_id = node_id
+        self._courier = courier
+        self._deadband = Deadband()
+        self._percent = 0
+        self._reports: asyncio.Queue[tuple[str, dict[str, Any]]] = asyncio.Queue()
+
+    async def run(self) -> None:
+        """Write for ever; cancel to stop."""
+        while True:
+            name, payload = await self._reports.get()
+            await self._courier.post(self._node_id, name, payload)
+
+    def connected(self, identity: DeviceIdentity, status: DeviceStatus, *, virtual: bool) -> None:
+        """The machine was reached; its status is told anew."""
+        self._say("ConnectMachine", identity=identity.as_json(), virtual=virtual)
+        self._deadband = Deadband()
+        self.observed(status)
+
+    def lost(self, reason: str) -> None:
+        """The machine went away."""
+        self._say("DisconnectMachine", reason=reason)
+
+    def observed(self, status: DeviceStatus) -> None:
+        """The machine's status; the same again is not told."""
+        observation = self._deadband.observe(status)
+        if observation is not None:
+            self._say("ObserveNode", **observation)
+
+    def measured(self, sample: TelemetrySample, status: DeviceStatus) -> None:
+        """Readings; only a crossed limit is told."""
+        if self._deadband.measured(sample.metrics):
+            self.observed(status)
+
+    def stopped(self, receipt: EStopReceipt, stopped_by: str) -> None:
+        """An emergency stop was done."""
+        latency = round(receipt.latency_ms)
+        self._say("RecordEmergencyStop", stopped_by=stopped_by, latency_ms=latency)
+
+    def begun(self) -> None:
+        """A new build: progress counts from 0."""
+        self._percent = 0
+
+    def progressed(self, event: Progressed) -> None:
+        """Every 5 % is told, 100 % by the end of the build itself."""
+        percent = event.lines_done * 100 // event.lines_total
+        step = percent - percent % PROGRESS_STEP
+        if self._percent < step < 100:
+            self._percent = step
+            progress = {"build_id": event.build_id, "percent": step}
+            self._reports.put_nowait(("ReportProgress", progress))
+
+    def _say(self, name: str, **payload: Any) -> None:
+        self._reports.put_nowait((name, {"node_id": self._node_id, **payload}))

@@ -1,0 +1,313 @@
+"""One machine's session: link, probe, at most one build, and what the core is told of it."""
+
+import asyncio
+import contextlib
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from device_bridge.energy import EnergyCount
+from device_bridge.errors import DeviceError, MachineBusyError
+from device_bridge.heat_lease import HeatLease
+from device_bridge.journal import BuildState, Entry, Journal
+from device_bridge.outbox import Courier
+from device_bridge.outcomes import ending, refused, unknown
+from device_bridge.protocols import (
+    Availability,
+    DeviceDriver,
+    DeviceEvent,
+    DeviceIdentity,
+    DeviceStatus,
+    EmergencyStop,
+    EStopReceipt,
+    Execution,
+    JobSpec,
+    LinkLost,
+    Progressed,
+    RunResult,
+    Sampled,
+    StatusChanged,
+    TelemetrySample,
+)
+from device_bridge.reporter import Reporter
+from device_bridge.telemetry.sampler import Sampler
+from device_bridge.work import Work
+
+FIRST_RETRY_S = 0.5
+LONGEST_RETRY_S = 5.0
+
+
+class SessionState(StrEnum):
+    """Where the session with one machine stands."""
+
+    DISCONNECTED = "DISCONNECTED"
+    PROBING = "PROBING"
+    IDLE = "IDLE"
+    STREAMING = "STREAMING"
+    PAUSED = "PAUSED"
+    FAULTED = "FAULTED"
+    STOPPED = "STOPPED"
+
+
+class Session:
+    """Keeps one machine connected and runs builds on it.
+
+    After a restart or a reconnect it probes and reports, and never resumes by itself: a build
+    whose end was not seen becomes a question to a person (``ReportOutcomeUnknown``).
+    """
+
+    def __init__(
+        self,
+        node_id: str,
+        driver: DeviceDriver,
+        *,
+        journal: Journal,
+        courier: Courier,
+        sampler: Sampler,
+        energy: EnergyCount,
+        virtual: bool,
+    ) -> None:
+        self.node_id = node_id
+        self.state = SessionState.DISCONNECTED
+        self._driver = driver
+        self._journal = journal
+        self._courier = courier
+        self._sampler = sampler
+        self._energy = energy
+        self._virtual = virtual
+        self._reporter = Reporter(node_id, courier)
+        self._work: Work | None = None
+        self._lost = asyncio.Event()
+        self._connected = False
+        self._complaint = ""
+        self._turn = asyncio.Lock()
+        self._unlatched = asyncio.Event()
+        self._unlatched.set()
+        self._heat = HeatLease()
+        self._cooling: asyncio.Task[None] | None = None
+        self._ready = asyncio.Event()
+        self._log = structlog.get_logger("bridge.session").bind(node_id=node_id)
+        driver.listen(self._heard)
+
+    @property
+    def build_id(self) -> str:
+        """The build on the machine, or nothing."""
+        return self._work.build_id if self._work else ""
+
+    @property
+    def status(self) -> DeviceStatus:
+        """The machine's last known status."""
+        return self._driver.get_status()
+
+    async def ready(self) -> None:
+        """Wait until a build may be taken: connected, probed, idle."""
+        await self._ready.wait()
+
+    async def run(self) -> None:
+        """Keep the machine connected; cancel to stop."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._reporter.run())
+            group.create_task(self._stay_connected())
+
+    async def perform(self, work: Work, program: Path) -> RunResult:
+        """Run one accepted build to its end and report it.
+
+        The journal says STARTED before the first byte is written.
+        """
+        if self._work is not None or not self._ready.is_set():
+            raise MachineBusyError(f"machine of node {self.node_id} is {self.state}")
+        self._work = work
+        self._reporter.begun()
+        self._ready.clear()
+        try:
+            await self._energy.begin()
+            start = {"build_id": work.build_id, "epoch": work.epoch}
+            await self._record(work, BuildState.STARTED, reports=(("StartBuild", start),))
+            self._sampler.build_id = work.build_id
+            result = await self._drive(work, program)
+            await self._conclude(work, result)
+            return result
+        finally:
+            self._work = None
+            self._sampler.build_id = ""
+            self._energy.end()
+            self._settle()
+
+    async def pause(self, build_id: str) -> None:
+        """Hold the machine and report that it holds."""
+        work = self._working_on(build_id)
+        await self._driver.pause()
+        self.state = SessionState.PAUSED
+        paused = (("ReportPaused", {"build_id": build_id}),)
+        await self._record(work, BuildState.PAUSED, reports=paused)
+
+    async def resume(self, build_id: str) -> None:
+        """Go on and report it."""
+        work = self._working_on(build_id)
+        await self._driver.resume()
+        self.state = SessionState.STREAMING
+        resumed = (("ReportResumed", {"build_id": build_id}),)
+        await self._record(work, BuildState.STARTED, reports=resumed)
+
+    async def cancel(self, build_id: str) -> None:
+        """End the build; its result is reported by ``perform``."""
+        self._working_on(build_id)
+        await self._driver.cancel()
+
+    async def emergency_stop(self, stopped_by: str) -> EStopReceipt:
+        """Stop first, record after."""
+        self._unlatched.clear()
+        receipt = await self._driver.emergency_stop()
+        self.state = SessionState.STOPPED
+        self._ready.clear()
+        self._reporter.stopped(receipt, stopped_by)
+        return receipt
+
+    async def clear_fault(self, operator: str) -> None:
+        """A person says that the machine may be used again."""
+        if self._work is not None:
+            raise MachineBusyError("a build is still on the machine")
+        async with self._turn:
+            self._connected = False
+            identity = await self._driver.clear_fault(operator)
+            await self._introduce(identity)
+            self._connected = True
+        self._unlatched.set()
+
+    async def _stay_connected(self) -> None:
+        wait = FIRST_RETRY_S
+        while True:
+            await self._unlatched.wait()
+            try:
+                await self._connect()
+            except DeviceError as problem:
+                self._say_unreachable(problem)
+                await asyncio.sleep(wait)
+                wait = min(wait * 2, LONGEST_RETRY_S)
+                continue
+            wait = FIRST_RETRY_S
+            await self._lost.wait()
+            self._lost.clear()
+            async with self._turn:
+                self._connected = False
+                self.state = SessionState.DISCONNECTED
+                self._ready.clear()
+                await self._driver.disconnect()
+
+    async def _connect(self) -> None:
+        async with self._turn:
+            if self._connected:
+                return
+            self.state = SessionState.PROBING
+            await self._introduce(await self._driver.connect())
+            self._connected = True
+            self._complaint = ""
+
+    async def _introduce(self, identity: DeviceIdentity) -> None:
+        self.state = SessionState.PROBING
+        self._reporter.connected(identity, self.status, virtual=self._virtual)
+        await self._question_unfinished()
+        self._settle()
+        self._log.info("machine_connected", firmware=identity.firmware)
+
+    def _say_unreachable(self, problem: DeviceError) -> None:
+        """Once for each different complaint, not at each try."""
+        self.state = SessionState.DISCONNECTED
+        if problem.message != self._complaint:
+            self._complaint = problem.message
+            self._log.info("machine_unreachable", code=problem.code, problem=problem.message)
+
+    async def _question_unfinished(self) -> None:
+        """Builds that began under an earlier life of this bridge: nobody knows their end."""
+        for entry in await self._journal.unfinished(self.node_id):
+            if entry.state is BuildState.ACCEPTED or entry.work.build_id == self.build_id:
+                continue
+            await self._ask(entry, "the bridge restarted while the build was on the machine")
+
+    async def _ask(self, entry: Entry, reason: str) -> None:
+        question = unknown(entry.work, reason, facts=entry.facts, status=self.status)
+        await self._record(entry.work, BuildState.UNKNOWN, reports=(question,))
+
+    async def _drive(self, work: Work, program: Path) -> RunResult:
+        self.state = SessionState.STREAMING
+        try:
+            handle = await self._driver.execute_job(
+                JobSpec(build_id=work.build_id, program=program)
+            )
+        except DeviceError as refusal:
+            return refused(refusal.code, refusal.message)
+        return await handle.result
+
+    async def _conclude(self, work: Work, result: RunResult) -> None:
+        measured = await self._energy.figures()
+        end = ending(work, result, measured=measured, status=self.status)
+        await self._record(work, end.state, facts=end.facts, reports=(end.report,))
+        self._log.info("build_ended", build_id=work.build_id, outcome=result.outcome)
+
+    async def _record(
+        self,
+        work: Work,
+        state: BuildState,
+        *,
+        facts: dict[str, Any] | None = None,
+        reports: tuple[tuple[str, dict[str, Any]], ...] = (),
+    ) -> None:
+        await self._journal.record(work, state, facts=facts, reports=reports)
+        self._courier.wake(self.node_id)
+
+    def _heard(self, event: DeviceEvent) -> None:
+        match event:
+            case StatusChanged(status):
+                if self.state is not SessionState.DISCONNECTED:
+                    self._reporter.observed(status)
+                self._settle()
+            case Sampled(sample):
+                self._sampler.take(sample)
+                self._reporter.measured(sample, self.status)
+                self._watch_heat(sample)
+            case Progressed():
+                self._reporter.progressed(event)
+            case LinkLost(error):
+                self._reporter.lost(error.message)
+                self._lost.set()
+
+    def _watch_heat(self, sample: TelemetrySample) -> None:
+        if self._work is not None:
+            self._heat.renew()
+        elif self._heat.expired(sample.metrics, sample.mono_s):
+            self._heat.renew()
+            self._log.warning("orphaned_heat_switched_off")
+            self._cooling = asyncio.get_running_loop().create_task(self._cool())
+
+    async def _cool(self) -> None:
+        with contextlib.suppress(DeviceError):
+            await self._driver.heat_off()
+
+    def _settle(self) -> None:
+        """State and readiness that follow from the machine's status when nothing runs."""
+        if self._work is not None or self.state is SessionState.DISCONNECTED:
+            return
+        status = self.status
+        if status.emergency_stop is EmergencyStop.TRIGGERED:
+            self.state = SessionState.STOPPED
+        elif status.availability is not Availability.AVAILABLE:
+            return
+        elif status.execution in {Execution.READY, Execution.PROGRAM_COMPLETED}:
+            self.state = SessionState.IDLE
+        else:
+            self.state = SessionState.FAULTED
+        ready = self.state is SessionState.IDLE
+        self._ready.set() if ready else self._ready.clear()
+
+    def _working_on(self, build_id: str) -> Work:
+        if self._work is None or self._work.build_id != build_id:
+            raise MachineBusyError(f"build {build_id} is not on this machine")
+        return self._work
+
+    async def close(self) -> None:
+        """Leave the machine as it is and give the port back."""
+        with contextlib.suppress(DeviceError):
+            await self._driver.disconnect()
+        self._energy.close()
