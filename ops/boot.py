@@ -71,7 +71,7 @@ def find_uv(version: str, hashes: set[str]) -> str:
     own = UV / "bin" / "uv"
     tried = []
     ways: list[tuple[str, Callable[[], str]]] = [
-        ("PATH", lambda: shutil.which("uv") or "no uv"),
+        ("PATH", lambda: shutil.which("uv") or "what is there"),
         ("kept", lambda: str(own)),
         ("python3 -m pip", lambda: by_pip([sys.executable, "-m", "pip"])),
         ("python3 -m venv", by_venv),
