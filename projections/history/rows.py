@@ -7,9 +7,9 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventRow:
-    """One event with its envelope. ``body`` holds its fields; personal ones stay sealed.
+    """One event with its envelope. ``body`` holds its fields as a dict; personal ones stay sealed.
 
-    The stored column keeps the very bytes that were hashed.
+    On its way in ``body`` is the bytes that were hashed, and the column keeps their very text.
     """
 
     position: int
@@ -30,4 +30,4 @@ class EventRow:
     schema_version: int
     previous_hash: str
     hash: str
-    body: dict[str, Any]
+    body: Any

@@ -1,0 +1,149 @@
+"""The working set of one batch: rows loaded before the fold, and what the fold did to them."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple, TypeVar
+
+from projections.table import Key, Table
+
+R = TypeVar("R")
+
+
+class MissingRowError(LookupError):
+    """An event about an object that this projection has never met, or whose row was not loaded."""
+
+
+class Need(NamedTuple):
+    """Rows that the fold of an event may look at: those whose ``columns`` have these values."""
+
+    table: Table[Any]
+    columns: tuple[str, ...]
+    values: Key
+
+
+class Line(NamedTuple):
+    """One state of a row for the history."""
+
+    key: str
+    position: int
+    row: Any
+
+
+class Rows:
+    """Rows in memory. What one event did counts only after ``keep``; ``drop`` forgets it."""
+
+    def __init__(self) -> None:
+        self._rows: dict[Table[Any], dict[Key, Any]] = {}
+        self._changed: dict[Table[Any], dict[Key, Any]] = {}
+        self._lines: dict[Table[Any], list[Line]] = {}
+        self._appended: dict[Table[Any], list[Any]] = {}
+        self._sums: dict[Table[Any], dict[Key, dict[str, int]]] = {}
+        self._touched: dict[str, None] = {}
+        self._new_rows: dict[tuple[Table[Any], Key], Any] = {}
+        self._new_lines: list[tuple[Table[Any], Any]] = []
+        self._new_sums: list[tuple[Table[Any], Key, Mapping[str, int]]] = []
+        self._new_touched: list[str] = []
+
+    # what a fold asks and says
+
+    def find(self, table: Table[R], *key: Any) -> R | None:
+        """The row of that key, or ``None``."""
+        found: R | None = self._new_rows.get((table, key))
+        return found if found is not None else self._rows.get(table, {}).get(key)
+
+    def get(self, table: Table[R], *key: Any) -> R:
+        """The row of that key. Raises ``MissingRowError``."""
+        found = self.find(table, *key)
+        if found is None:
+            raise MissingRowError(f"no row {key} in {table.name}")
+        return found
+
+    def having(self, table: Table[R], **values: Any) -> list[R]:
+        """The rows with these values, among those loaded and those put."""
+        known = {**self._rows.get(table, {})}
+        known |= {key: row for (of, key), row in self._new_rows.items() if of is table}
+        return [
+            row
+            for row in known.values()
+            if all(getattr(row, name) == value for name, value in values.items())
+        ]
+
+    def put(self, table: Table[R], row: R) -> R:
+        """Store a row in the place of the one with the same key."""
+        self._new_rows[table, table.key_of(row)] = row
+        return row
+
+    def change(self, table: Table[R], *key: Any, **values: Any) -> R:
+        """Store the row of that key with other values. Raises ``MissingRowError``."""
+        return self.put(table, replace(self.get(table, *key), **values))  # type: ignore[type-var]
+
+    def append(self, table: Table[R], row: R) -> None:
+        """Add a row to a table that only grows."""
+        self._new_lines.append((table, row))
+
+    def add(self, table: Table[Any], *key: Any, **amounts: int) -> None:
+        """Add to the sums of a row, which begins at zero."""
+        self._new_sums.append((table, key, amounts))
+
+    def touch(self, key: str) -> None:
+        """Announce that what clients know by this id became different."""
+        self._new_touched.append(key)
+
+    # what the runner does between folds
+
+    def load(self, table: Table[R], rows: Sequence[R]) -> None:
+        """Take over rows as they are stored."""
+        self._rows.setdefault(table, {}).update((table.key_of(row), row) for row in rows)
+
+    def keep(self, position: int) -> None:
+        """Let the event at ``position`` count."""
+        for (table, key), row in self._new_rows.items():
+            self._rows.setdefault(table, {})[key] = row
+            self._changed.setdefault(table, {})[key] = row
+            if table.history:
+                line = Line(":".join(map(str, key)), position, row)
+                self._lines.setdefault(table, []).append(line)
+        for table, row in self._new_lines:
+            self._appended.setdefault(table, []).append(row)
+        for table, key, amounts in self._new_sums:
+            sums = self._sums.setdefault(table, {}).setdefault(key, {})
+            for name, amount in amounts.items():
+                sums[name] = sums.get(name, 0) + amount
+        self._touched |= dict.fromkeys(self._new_touched)
+        self.drop()
+
+    def drop(self) -> None:
+        """Forget what the event did."""
+        self._new_rows.clear()
+        self._new_lines.clear()
+        self._new_sums.clear()
+        self._new_touched.clear()
+
+    # what is written
+
+    @property
+    def touched(self) -> list[str]:
+        """Announced ids, each once."""
+        return list(self._touched)
+
+    def changed(self) -> Iterator[tuple[Table[Any], list[Any]]]:
+        """Rows to upsert, by table, in the order of their keys: two writers lock alike."""
+        for table, rows in self._changed.items():
+            yield table, [rows[key] for key in sorted(rows)]
+
+    def lines(self) -> Iterator[tuple[Table[Any], list[Line]]]:
+        """States for the history, by table."""
+        yield from self._lines.items()
+
+    def appended(self) -> Iterator[tuple[Table[Any], list[Any]]]:
+        """Rows to append, by table."""
+        yield from self._appended.items()
+
+    def sums(self) -> Iterator[tuple[Table[Any], list[Any]]]:
+        """Rows that hold what is to be added, by table."""
+        for table, found in self._sums.items():
+            keyed = [
+                table.row(**dict(zip(table.key, key, strict=True)), **found[key])
+                for key in sorted(found)
+            ]
+            yield table, keyed
