@@ -37,7 +37,9 @@ def read_obj(lines: Iterable[str]) -> tuple[NDArray[np.float64], NDArray[np.int6
     vertices = np.frombuffer(points, dtype=np.float64) if points else np.empty(0)
     faces = np.frombuffer(corners, dtype=np.int64) if corners else np.empty(0, dtype=np.int64)
     if len(faces) and faces.max() >= len(vertices) // 3:
-        raise InvalidInputError("A face of the OBJ file names a point that is not there.")
+        raise InvalidInputError(
+            "A face of the OBJ file names a point that is not there.", field="file"
+        )
     return vertices.reshape(-1, 3), faces.reshape(-1, 3)
 
 

@@ -15,7 +15,6 @@ import trimesh
 from domain.ports import GeometryReport
 from domain.shared.errors import InvalidInputError, UnavailableError
 from ops.demo.models.make_models import FOLDER
-from ops.demo.models.solids import binary_stl
 from ops.fabrication.geometry import WorkerGeometry
 from ops.fabrication.processes import Worker
 
@@ -136,14 +135,12 @@ async def test_one_flipped_face_is_not_watertight(geometry: WorkerGeometry, tmp_
 async def test_collapsed_triangles_do_not_open_a_mesh(
     geometry: WorkerGeometry, tmp_path: Path
 ) -> None:
-    good = trimesh.creation.box(extents=(10, 10, 10))
-    corner = tuple(float(v) for v in good.vertices[0])
-    point = (corner, corner, tuple(float(v) for v in good.vertices[1]))
-    triangles = [tuple(map(tuple, t)) for t in good.triangles.tolist()]
-    body = binary_stl("x", triangles)[84:]
     path = tmp_path / "collapsed.stl"
-    extra = struct.pack("<12fH", 0, 0, 0, *point[0], *point[1], *point[2], 0)
-    path.write_bytes(bytes(80) + struct.pack("<I", 13) + body + extra)
+    good = trimesh.creation.box(extents=(10, 10, 10))
+    good.export(path)
+    first, second = good.vertices[:2]
+    line = struct.pack("<12fH", 0, 0, 0, *first, *first, *second, 0)
+    path.write_bytes(bytes(80) + struct.pack("<I", 13) + path.read_bytes()[84:] + line)
     report = await geometry.measure(str(path), "stl")
     assert (report.watertight, report.triangles) == (True, 12)
 

@@ -143,8 +143,8 @@ async def test_a_model_larger_than_the_bed_is_refused(
 async def test_a_model_that_is_a_flat_sheet_is_refused(
     store: JetStreamArtifactStore, slicer: PrusaSlicer
 ) -> None:
-    rings = [[polar(r, i / 3) for i in range(18)] for r in (9, 5)]
-    body = binary_stl("flat", ladder([(0.0, *rings), (0.0001, *rings)], closed=True))
+    outer, inner = ([polar(radius, i / 3) for i in range(18)] for radius in (9, 5))
+    body = binary_stl("flat", ladder([(0, outer, inner), (0.0001, outer, inner)], closed=True))
 
     async def whole() -> AsyncIterator[bytes]:
         yield body

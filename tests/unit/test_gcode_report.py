@@ -61,6 +61,11 @@ def test_relative_moves_add_up() -> None:
     assert made.size_mm == (20, 5, 0)
 
 
+def test_the_word_for_relative_moves_governs_the_extruder_too() -> None:
+    made = report("G91", "G1 X10 E5 F600", "G1 X10 E5", "G90", "G1 X0 E12")
+    assert made.material_mm3 == round(12 * AREA)
+
+
 def test_inches_become_millimetres() -> None:
     made = report("G20", "M3 S1000", "G1 X1 Y2 F10")
     assert made.size_mm == (25.4, 50.8, 0)
