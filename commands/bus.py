@@ -1,8 +1,10 @@
 """One command from the outside to the log, and its answer back."""
 
+import random
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -14,6 +16,7 @@ from commands.idempotency import Once
 from commands.message import parse
 from commands.principal import BRIDGE, SERVICE, USER, Principal
 from commands.tokens import Verifier
+from commands.turns import Turn, Turns
 from commands.wire import Request
 from commands.world import AlreadyObeyedError, Ports, World
 from domain.ports import Clock
@@ -24,8 +27,25 @@ from domain.shared.recorded import Envelope
 
 ATTEMPTS = 4
 """One, and three more when somebody else changed the object meanwhile."""
+SPREAD_S = 0.004
+"""Two that met once shall not meet again at once."""
 GATEWAY = "gateway"
 """The service that may act for people."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Order:
+    """A request whose sender is known, may ask it, and asks it in proper form."""
+
+    request: Request
+    principal: Principal
+    organisation_id: str
+    rules: list[Rule]
+    command: Any
+
+    @property
+    def name(self) -> str:
+        return command_name(self.organisation_id, str(self.principal), self.request.command_id)
 
 
 class Bus:
@@ -36,6 +56,7 @@ class Bus:
         self._verifier = verifier
         self._once = once
         self._clock = clock
+        self._turns = Turns()
 
     def obey(self, request: Request) -> dict[str, Any]:
         """The answer: ``position``, ``id`` and what the command gives beside.
@@ -45,49 +66,55 @@ class Bus:
         """
         principal = self._principal(request)
         organisation_id = principal.place(request.organisation_id)
-        rules = rules_for(request.name, principal, organisation_id)
-        command = parse(request.name, request.body)
-        world = World(
-            ports=self._ports,
+        order = _Order(
+            request=request,
             principal=principal,
             organisation_id=organisation_id,
-            command_name=command_name(organisation_id, str(principal), request.command_id),
-            now=self._clock.now(),
+            rules=rules_for(request.name, principal, organisation_id),
+            command=parse(request.name, request.body),
         )
         return self._once.run(
-            world.command_name,
+            order.name,
             b"%b %b" % (request.name.encode(), request.body),
-            lambda: self._settle(request, command, rules, world),
+            lambda: self._settle(order),
             durable=principal.kind == USER,
         )
 
-    def _settle(
-        self, request: Request, command: Any, rules: list[Rule], world: World
-    ) -> dict[str, Any]:
+    def _settle(self, order: _Order) -> dict[str, Any]:
         """Decide on the present state; when somebody was quicker, decide again on the new one."""
-        for _ in range(ATTEMPTS):
+        now = self._clock.now()
+        for attempt in range(ATTEMPTS):
             try:
-                with _present(world.now):
-                    return self._once_more(request, command, rules, world)
+                with self._turns.turn() as turn, _present(now):
+                    return self._attempt(order, self._world(order, turn, now, attempt))
             except IntegrityError:
-                world = replace(world, careful=True, loaded={})
+                time.sleep(random.uniform(0, SPREAD_S * (attempt + 1)))
         raise ConflictError(
             "others keep changing this object", remedy="look at it again and try again"
         )
 
-    def _once_more(
-        self, request: Request, command: Any, rules: list[Rule], world: World
-    ) -> dict[str, Any]:
-        handling = HANDLERS[request.name]
+    def _world(self, order: _Order, turn: Turn, now: datetime, attempt: int) -> World:
+        return World(
+            ports=self._ports,
+            principal=order.principal,
+            organisation_id=order.organisation_id,
+            command_name=order.name,
+            now=now,
+            turn=turn,
+            careful=attempt > 0,
+        )
+
+    def _attempt(self, order: _Order, world: World) -> dict[str, Any]:
+        handling = HANDLERS[order.request.name]
         try:
-            allow(rules, command, world)
-            aggregate = handling.decide(command, world)
+            allow(order.rules, order.command, world)
+            aggregate = handling.decide(order.command, world)
         except AlreadyObeyedError as already:
             return self._again(handling, already.aggregate, world)
         if not aggregate.pending_events:
             return self._answer(handling, aggregate)
         aggregate.remember(world.command_name, aggregate.version)
-        envelope = _envelope(request, world, aggregate)
+        envelope = _envelope(order.request, world, aggregate)
         position = self._ports.application.record(aggregate, envelope=envelope)
         return _told(handling, aggregate, position)
 

@@ -16,7 +16,8 @@ from domain.shared.scope import grants_from
 
 ISSUER = "imewe"
 AUDIENCE = "imewe"
-ALGORITHM = "EdDSA"
+ALGORITHM = "Ed25519"
+"""EdDSA on Ed25519 by its full name (RFC 9864)."""
 REMEMBERED_TOKENS = 1000
 _CLAIMS = frozenset({"iss", "aud", "sub", "exp", "iat", "jti", "grants", "name"})
 

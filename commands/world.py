@@ -10,6 +10,7 @@ from eventsourcing.application import AggregateNotFoundError
 from commands.accounts.authentication import Authentication
 from commands.application import Imewe
 from commands.principal import Principal
+from commands.turns import Turn
 from domain.ports import ArtifactRef
 from domain.shared.aggregate import ImeweAggregate
 from domain.shared.errors import InvalidInputError, NotFoundError
@@ -44,7 +45,8 @@ class Ports:
 
 @dataclass(slots=True, kw_only=True)
 class World:
-    """One attempt at one command. Each aggregate is loaded once.
+    """One attempt at one command. Each aggregate is loaded once, and the first
+    one only when its ``turn`` has come.
 
     ``organisation_id`` may be empty for services and bridges, which work for all; then the
     aggregate's own counts. ``careful``: an earlier attempt met a change by somebody else.
@@ -55,6 +57,7 @@ class World:
     organisation_id: str
     command_name: str
     now: datetime
+    turn: Turn
     careful: bool = False
     loaded: dict[UUID, ImeweAggregate] = field(default_factory=dict)
 
@@ -75,6 +78,7 @@ class World:
 
     def find(self, kind: type[A], aggregate_id: UUID) -> A | None:
         """The same, or ``None`` when there is none. Raises ``AlreadyObeyedError``."""
+        self.turn.wait_for(aggregate_id)
         found = self.loaded.get(aggregate_id) or self._load(aggregate_id)
         if found is None:
             return None

@@ -1,0 +1,92 @@
+"""Sends commands to the commands service: the ``CommandPort`` of gateway, bridge and processes."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import nats.errors
+import orjson
+from nats.aio.client import Client
+
+from commands.wire import Request, read_answer
+from domain.shared.errors import InvalidInputError, UnavailableError
+
+LOGIN = "imewe.auth.login"
+PATIENCE_S = 15.0
+"""Longer than the service itself waits for the log."""
+LARGEST_BODY = 900_000
+"""Bytes; nats-server takes 1 MiB with the headers."""
+
+
+class NatsCommandClient:
+    """``CommandPort`` on a connection whose user may publish as this principal.
+
+    ``kind`` is ``service`` or ``bridge``; ``principal_id`` is one word.
+    """
+
+    def __init__(
+        self, client: Client, *, kind: str, principal_id: str, timeout_s: float = PATIENCE_S
+    ) -> None:
+        self._client = client
+        self._kind = kind
+        self._id = principal_id
+        self._timeout_s = timeout_s
+
+    async def send(
+        self,
+        name: str,
+        payload: Mapping[str, Any],
+        *,
+        command_id: str,
+        token: str = "",
+        organisation_id: str = "",
+        causation: str = "",
+        correlation: str = "",
+        traceparent: str = "",
+    ) -> dict[str, Any]:
+        """Send one command and return its answer; see ``CommandPort``."""
+        request = Request(
+            sender_kind=self._kind,
+            sender_id=self._id,
+            name=name,
+            body=orjson.dumps(payload),
+            command_id=command_id,
+            token=token,
+            organisation_id=organisation_id,
+            causation=causation,
+            correlation=correlation,
+            traceparent=traceparent,
+        )
+        return await _ask(
+            self._client,
+            request.subject,
+            request.body,
+            headers=request.headers,
+            timeout_s=self._timeout_s,
+        )
+
+
+async def log_in(
+    client: Client, *, mail: str, password: str, timeout_s: float = PATIENCE_S
+) -> dict[str, Any]:
+    """``account_id``, ``name`` and ``grants`` of the person. Raises ``UnauthenticatedError``."""
+    body = orjson.dumps({"mail": mail, "password": password})
+    return await _ask(client, LOGIN, body, headers={}, timeout_s=timeout_s)
+
+
+async def _ask(
+    client: Client, subject: str, body: bytes, *, headers: dict[str, str], timeout_s: float
+) -> dict[str, Any]:
+    if len(body) > LARGEST_BODY:
+        raise InvalidInputError(f"a command takes at most {LARGEST_BODY} bytes", field="body")
+    try:
+        message = await client.request(subject, body, timeout=timeout_s, headers=headers or None)
+    except nats.errors.NoRespondersError as error:
+        raise UnavailableError(
+            "the commands service does not run; nothing was recorded", remedy="try again"
+        ) from error
+    except (nats.errors.Error, OSError) as error:  # nats-py's own time-out is one of its errors
+        raise UnavailableError(
+            "the commands service did not answer; it is not known whether it obeyed",
+            remedy="try again with the same command id",
+        ) from error
+    return read_answer(message.data)

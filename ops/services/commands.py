@@ -1,0 +1,197 @@
+"""The commands service: the only writer of the log, on a NATS queue group of N copies."""
+
+import asyncio
+import hmac
+import signal
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from types import TracebackType
+from typing import Self
+
+import structlog
+from nats.aio.client import Client as NatsClient
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+
+from commands.accounts.authentication import Authentication
+from commands.accounts.login import Login
+from commands.application import Imewe
+from commands.bus import Bus
+from commands.idempotency import Once
+from commands.service import CommandService
+from commands.tokens import Verifier
+from commands.wire import PREFIX, write_refusal
+from commands.world import ArtifactCatalogue, Ports
+from domain.shared.errors import UnavailableError
+from ops.artifacts.catalogue import LoopCatalogue
+from ops.clock import SystemClock
+from ops.eventstore.client import Client
+from ops.eventstore.personal import Secrets, key_encryption_key
+from ops.eventstore.secrets import SecretBucket
+from ops.eventstore.wire import Address
+from ops.founding import found
+from ops.hosting.entrance import first_admin
+from ops.keys import token_keys
+from ops.messaging.command_client import LOGIN
+from ops.messaging.connection import address, connect, credentials
+from ops.messaging.services import register
+from ops.settings import Settings
+
+QUEUE = "commands"
+THREADS = 12
+"""Commands at once in one process; each waits most of its time for the disk of the log."""
+LOGINS_AT_ONCE = 2
+WAITING_LIMIT = 400
+STOP_S = 2.0
+LOG_USER = "log_commands"
+
+log = structlog.get_logger()
+
+
+class Writer:
+    """Everything behind the connection: the log, the secrets, the bus. Use as a context."""
+
+    def __init__(self, settings: Settings, artifacts: ArtifactCatalogue) -> None:
+        environment, self._client = _log_access(settings)
+        kek = key_encryption_key(settings.home)
+        clock = SystemClock()
+        self._application = Imewe(environment)
+        people = Authentication(Secrets(SecretBucket(self._client), kek))
+        self._once = Once(_Answers(self._client), key=hmac.digest(kek, b"requests", "sha256"))
+        self.bus = Bus(
+            Ports(application=self._application, authentication=people, artifacts=artifacts),
+            verifier=Verifier(token_keys(settings.home).public, clock=clock),
+            once=self._once,
+            clock=clock,
+        )
+        self.service = CommandService(self.bus, Login(self._application, people))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._once.close()
+        self._application.close()
+        self._client.close()
+
+
+class _Answers:
+    """``AnswerStore`` in a bucket of the log's account that forgets after 24 hours."""
+
+    def __init__(self, client: Client) -> None:
+        self._bucket = SecretBucket(client, "IMEWE_ANSWERS")
+
+    def get(self, name: str) -> bytes | None:
+        return self._bucket.get(name)
+
+    def put(self, name: str, value: bytes) -> None:
+        self._bucket.add(name, value)
+
+
+@dataclass(slots=True)
+class Desk:
+    """Takes messages from the connection, has them answered by threads, sends the answers."""
+
+    client: NatsClient
+    service: CommandService
+    commands: ThreadPoolExecutor
+    logins: ThreadPoolExecutor
+    tasks: set[asyncio.Task[None]]
+
+    async def on_command(self, message: Msg) -> None:
+        work = partial(self.service.command, message.subject, message.headers, message.data)
+        await self._take(message, self.commands, work)
+
+    async def on_login(self, message: Msg) -> None:
+        await self._take(message, self.logins, partial(self.service.log_in, message.data))
+
+    async def _take(
+        self, message: Msg, pool: ThreadPoolExecutor, work: Callable[[], bytes]
+    ) -> None:
+        if len(self.tasks) >= WAITING_LIMIT:
+            busy = UnavailableError("too many commands at once", remedy="try again in a second")
+            await message.respond(write_refusal(busy))
+            return
+        task = asyncio.create_task(self._answer(message, pool, work))
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    async def _answer(
+        self, message: Msg, pool: ThreadPoolExecutor, work: Callable[[], bytes]
+    ) -> None:
+        answer = await asyncio.get_running_loop().run_in_executor(pool, work)
+        if message.reply:
+            await message.respond(answer)
+
+
+def main(settings: Settings) -> None:
+    """Run until SIGTERM or SIGINT."""
+    asyncio.run(serve(settings))
+
+
+async def serve(settings: Settings) -> None:
+    """Serve until told to stop."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    client = await connect(settings, "commands")
+    try:
+        with Writer(settings, LoopCatalogue(loop, client)) as writer:
+            await asyncio.to_thread(found, writer.bus, first_admin(settings))
+            await _serve(settings, client, writer.service, stopping)
+    finally:
+        await client.close()
+
+
+async def _serve(
+    settings: Settings, client: NatsClient, service: CommandService, stopping: asyncio.Event
+) -> None:
+    desk = Desk(
+        client,
+        service,
+        ThreadPoolExecutor(THREADS, thread_name_prefix="command"),
+        ThreadPoolExecutor(LOGINS_AT_ONCE, thread_name_prefix="login"),
+        set(),
+    )
+    subscriptions = [
+        await client.subscribe(f"{PREFIX}.>", queue=QUEUE, cb=desk.on_command),
+        await client.subscribe(LOGIN, queue=QUEUE, cb=desk.on_login),
+    ]
+    registered = await register(client, settings, "commands")
+    log.info("commands are served")
+    await stopping.wait()
+    await _finish(desk, subscriptions)
+    await registered.stop()
+
+
+async def _finish(desk: Desk, subscriptions: list[Subscription]) -> None:
+    """Take no more and answer what was taken; what is not answered is sent again."""
+    for subscription in subscriptions:
+        await subscription.drain()  # type: ignore[no-untyped-call]
+    if desk.tasks:
+        await asyncio.wait(set(desk.tasks), timeout=STOP_S)
+    await desk.client.flush()
+    for pool in (desk.commands, desk.logins):
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _log_access(settings: Settings) -> tuple[dict[str, str], Client]:
+    host, port = address(settings)
+    user, password = credentials(settings, LOG_USER)
+    environment = {
+        "PERSISTENCE_MODULE": "ops.eventstore.jetstream",
+        "MAPPER_TOPIC": "ops.eventstore.mapper:ImeweMapper",
+        "NATS_HOST": host,
+        "NATS_PORT": str(port),
+        "NATS_USER": user,
+        "NATS_PASSWORD": password,
+    }
+    return environment, Client(Address(host=host, port=port, user=user, password=password))
