@@ -282,7 +282,9 @@ class DeviceDriver(Protocol):
 class WorkItem(Protocol):
     """One message of the work queue."""
 
-    body: bytes
+    @property
+    def body(self) -> bytes:
+        """Its JSON."""
 
     async def acknowledge(self) -> None:
         """Never deliver it again."""
