@@ -105,7 +105,7 @@ class JetStreamArtifactStore:
         if running.hexdigest() != digest:
             raise UnavailableError(
                 f"The stored file {digest[:12]} is damaged: its bytes do not give its digest.",
-                remedy="Upload the file again under another name or restore the file store.",
+                remedy="Restore the file store from a backup.",
             )
         yield held
 
