@@ -97,7 +97,7 @@ def record_of(message: Message) -> Record:
     headers = parse_headers(message.head)
     return Record(
         sequence=int(headers["Nats-Sequence"]),
-        subject=headers["Nats-Subject"],
+        subject=headers["Nats-Subject"].strip(),
         headers=headers,
         body=message.body,
     )
@@ -124,10 +124,9 @@ def headers_of(envelope: Envelope | None) -> dict[str, str]:
     return given
 
 
-def envelope_of(headers: Mapping[str, str]) -> Envelope:
+def envelope_of(headers: Mapping[str, str], *, occurred_at: datetime) -> Envelope:
     """The envelope of a stored event; what was never given is empty."""
     get = headers.get
-    occurred_at = get("Imewe-Occurred") or headers["Imewe-Recorded"]
     return Envelope(
         command_id=get("Imewe-Command", ""),
         causation_id=get("Imewe-Cause", ""),
@@ -135,7 +134,7 @@ def envelope_of(headers: Mapping[str, str]) -> Envelope:
         organisation_id=get("Imewe-Org", ""),
         site_id=get("Imewe-Site", ""),
         actor=Actor(kind=get("Imewe-Actor-Kind", ""), id=get("Imewe-Actor", "")),
-        occurred_at=datetime.fromisoformat(occurred_at),
+        occurred_at=occurred_at,
         traceparent=get("Imewe-Trace", ""),
     )
 

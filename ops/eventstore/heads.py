@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from ops.eventstore.envelope import WINDOW, Record
 
-CACHED_HEADS = 10_000
+CACHED_HEADS = 5_000
 
 
 class Head(NamedTuple):

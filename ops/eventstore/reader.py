@@ -124,13 +124,14 @@ def recorded_event(record: Record) -> RecordedEvent:
     """Decode one record. Raises ``PoisonEventError``."""
     headers = record.headers
     try:
+        event = event_of(record)
         return RecordedEvent(
-            event=event_of(record),
-            envelope=envelope_of(headers),
+            event=event,
+            envelope=envelope_of(headers, occurred_at=event.timestamp),
             position=record.sequence,
             kind=record.kind,
-            aggregate_id=UUID(record.aggregate),
-            version=record.version,
+            aggregate_id=event.originator_id,
+            version=event.originator_version,
             event_id=headers["Imewe-Event"],
             recorded_at=datetime.fromisoformat(headers["Imewe-Recorded"]),
             topic=record.topic,

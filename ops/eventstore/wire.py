@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from domain.shared.errors import ForbiddenError, UnavailableError
 
-CHUNK = 65536
+CHUNK = 262144
 
 
 class ConnectionLostError(UnavailableError):
@@ -50,12 +50,15 @@ class Message(NamedTuple):
 
 
 def parse_headers(head: bytes) -> dict[str, str]:
-    """Read a header block. The values of a name that occurs twice are joined by a comma."""
-    headers: dict[str, str] = {}
-    for line in head.decode(errors="replace").split("\r\n")[1:-2]:
-        name, _, value = line.partition(":")
-        value = value.strip()
-        headers[name] = f"{headers[name]},{value}" if name in headers else value
+    """Read a header block. The values of a name that occurs twice are joined by a comma.
+
+    The server's own values begin with a space, ours do not.
+    """
+    lines = head.decode(errors="replace").split("\r\n")[1:-2]
+    pairs = [line.split(":", 1) for line in lines]
+    headers: dict[str, str] = dict(pairs)
+    if len(headers) < len(pairs):
+        return {name: ",".join(v for n, v in pairs if n == name) for name in headers}
     return headers
 
 
