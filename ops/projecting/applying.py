@@ -1,0 +1,196 @@
+"""One batch of events into one projection: rows, position and parked keys in one transaction."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import psycopg
+import structlog
+
+from domain.shared.recorded import RecordedEvent
+from ops.projecting.errors import FencedError
+from ops.projecting.places import Connection, look_at
+from projections.postgres import Cursor, prefetch
+from projections.projection import Projection
+from projections.rows import Rows
+
+log = structlog.get_logger()
+
+REASON_LIMIT = 500
+REFUSED = (psycopg.DataError, psycopg.IntegrityError, TypeError, ValueError, OverflowError)
+"""What writing raises for rows that no PostgreSQL would take, whatever its state."""
+
+
+class Unreadable(NamedTuple):
+    """An event that could not even be decoded."""
+
+    position: int
+    kind: str
+    aggregate_id: str
+    reason: str
+
+
+class Batch(NamedTuple):
+    """Events in the order of the log, up to and with position ``upto``.
+
+    ``unreadable`` is the one at ``upto``, if that one is.
+    """
+
+    events: Sequence[RecordedEvent]
+    upto: int
+    unreadable: Unreadable | None = None
+
+
+@dataclass(slots=True)
+class Folded:
+    """What a batch did: ids to announce, keys parked by it with reasons, events skipped by key."""
+
+    touched: list[str] = field(default_factory=list)
+    parked: dict[str, tuple[int, str]] = field(default_factory=dict)
+    skipped: dict[str, int] = field(default_factory=dict)
+
+
+def parked_keys(connection: Connection, schema: str) -> set[str]:
+    """Aggregates whose events are skipped until the projection is rebuilt."""
+    rows = connection.execute("SELECT key FROM imewe.parked_keys WHERE schema = %s", [schema])
+    return {key for (key,) in rows.fetchall()}
+
+
+def apply(
+    connection: Connection,
+    projection: Projection,
+    schema: str,
+    batch: Batch,
+    *,
+    after: int,
+    parked: set[str],
+) -> list[str]:
+    """Bring a projection from position ``after`` to ``batch.upto``; returns ids to announce.
+
+    An event whose fold or rows fail parks its aggregate, in the same transaction; ``parked`` is
+    kept up to date. Raises ``FencedError`` when somebody else has moved the position.
+    """
+    try:
+        folded = _transaction(connection, projection, schema, batch, after=after, parked=parked)
+    except REFUSED as error:
+        return _narrow(
+            connection, projection, schema, batch, after=after, parked=parked, error=error
+        )
+    parked |= folded.parked.keys()
+    for key, (position, reason) in folded.parked.items():
+        log.error(
+            "parked", projection=projection.name, key=key, stale_since=position, reason=reason
+        )
+    return folded.touched
+
+
+def _narrow(
+    connection: Connection,
+    projection: Projection,
+    schema: str,
+    batch: Batch,
+    *,
+    after: int,
+    parked: set[str],
+    error: Exception,
+) -> list[str]:
+    """PostgreSQL refuses a row of the batch: halve it until the event at fault is alone."""
+    if not batch.events:
+        raise error
+    if len(batch.events) == 1:
+        event = batch.events[0]
+        refused = Unreadable(event.position, event.kind, str(event.aggregate_id), str(error))
+        halves = [Batch((), batch.upto, refused)]
+    else:
+        middle = len(batch.events) // 2
+        first = batch.events[:middle]
+        halves = [
+            Batch(first, first[-1].position),
+            Batch(batch.events[middle:], batch.upto, batch.unreadable),
+        ]
+    touched: list[str] = []
+    for half in halves:
+        touched += apply(connection, projection, schema, half, after=after, parked=parked)
+        after = half.upto
+    return touched
+
+
+def _transaction(
+    connection: Connection,
+    projection: Projection,
+    schema: str,
+    batch: Batch,
+    *,
+    after: int,
+    parked: set[str],
+) -> Folded:
+    with connection.transaction(), connection.cursor() as cursor:
+        _move(cursor, schema, after=after, upto=batch.upto)
+        look_at(cursor, schema)
+        rows, folded = fold(cursor, projection, batch, parked=parked)
+        projection.flush(cursor, rows)
+        _note_parked(cursor, schema, folded)
+    return folded
+
+
+def _move(cursor: Cursor, schema: str, *, after: int, upto: int) -> None:
+    """First of all, so that a second runner waits here and then finds itself fenced."""
+    cursor.execute(
+        "UPDATE imewe.positions SET position = %s WHERE schema = %s AND position = %s",
+        [upto, schema, after],
+    )
+    if cursor.rowcount != 1:
+        raise FencedError(f"somebody else moved {schema} from position {after}")
+
+
+def fold(
+    cursor: Cursor, projection: Projection, batch: Batch, *, parked: set[str]
+) -> tuple[Rows, Folded]:
+    """Fold in memory what concerns the projection."""
+    rows = Rows()
+    folded = Folded()
+    wanted = [event for event in batch.events if event.topic in projection.topics]
+    prefetch(cursor, (need for event in wanted for need in projection.needs(event)), rows)
+    for event in wanted:
+        _fold_one(projection, rows, folded, event, parked=parked)
+    if batch.unreadable and batch.unreadable.kind in projection.kinds:
+        _park(folded, batch.unreadable, parked=parked)
+    folded.touched = rows.touched
+    return rows, folded
+
+
+def _fold_one(
+    projection: Projection, rows: Rows, folded: Folded, event: RecordedEvent, *, parked: set[str]
+) -> None:
+    key = str(event.aggregate_id)
+    if key in parked or key in folded.parked:
+        folded.skipped[key] = folded.skipped.get(key, 0) + 1
+        return
+    try:
+        projection.fold(rows, event)
+    except Exception as error:  # whatever a fold raises, the other aggregates go on
+        rows.drop()
+        reason = f"{event.topic}: {type(error).__name__}: {error}"
+        folded.parked[key] = (event.position, reason[:REASON_LIMIT])
+    else:
+        rows.keep(event.position)
+
+
+def _park(folded: Folded, event: Unreadable, *, parked: set[str]) -> None:
+    if event.aggregate_id in parked or event.aggregate_id in folded.parked:
+        folded.skipped[event.aggregate_id] = folded.skipped.get(event.aggregate_id, 0) + 1
+    else:
+        folded.parked[event.aggregate_id] = (event.position, event.reason[:REASON_LIMIT])
+
+
+def _note_parked(cursor: Cursor, schema: str, folded: Folded) -> None:
+    for key, (position, reason) in folded.parked.items():
+        cursor.execute(
+            "INSERT INTO imewe.parked_keys (schema, key, position, reason) VALUES (%s, %s, %s, %s)",
+            [schema, key, position, reason.replace("\0", "")],
+        )
+    for key, count in folded.skipped.items():
+        cursor.execute(
+            "UPDATE imewe.parked_keys SET skipped = skipped + %s WHERE schema = %s AND key = %s",
+            [count, schema, key],
+        )

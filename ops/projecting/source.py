@@ -1,0 +1,29 @@
+"""Where a runner's events come from."""
+
+from typing import Protocol
+
+from domain.shared.recorded import RecordedEvent
+from ops.eventstore.reader import PoisonEventError
+from ops.projecting.applying import Batch, Unreadable
+
+BATCH_LIMIT = 1000
+
+
+class EventSource(Protocol):
+    """The log as a follower meets it: ``ops.eventstore.reader.LogReader``."""
+
+    def read(self, after: int, limit: int = BATCH_LIMIT) -> list[RecordedEvent]:
+        """Events after a position; raises ``PoisonEventError`` for one that cannot be read."""
+
+    def wait(self, timeout: float) -> bool:
+        """Wait until there may be more, at most ``timeout`` seconds."""
+
+
+def next_batch(source: EventSource, after: int) -> Batch | None:
+    """What follows a position, or ``None`` at the end of the log."""
+    try:
+        events = source.read(after, BATCH_LIMIT)
+    except PoisonEventError as error:
+        poison = Unreadable(error.position, error.kind, str(error.aggregate_id), error.reason)
+        return Batch((), error.position, poison)
+    return Batch(events, events[-1].position) if events else None
