@@ -20,6 +20,8 @@ from domain.job.states import ENDED as JOB_ENDED
 from domain.job.states import JobStatus
 from domain.node.aggregate import Node
 from domain.part.aggregate import Part
+from domain.part.states import ENDED as PIECE_ENDED
+from domain.part.states import PieceStatus
 from domain.shared.aggregate import Created, Fact
 from domain.shared.recorded import RecordedEvent
 
@@ -44,6 +46,7 @@ class Fleet:
         self.nodes: dict[str, Node] = {}
         self.lots: dict[str, Inventory] = {}
         self.plans: dict[str, Build.Planned] = {}
+        self.lot_of_build: dict[str, str] = {}
         self.estimates: dict[str, Part.Validated] = {}
         self.submitted_at: dict[str, int] = {}
         self.dispatches_of: dict[str, list[str]] = {}
@@ -92,14 +95,6 @@ class Fleet:
         self.claims[node_id] = dispatch_id
         self._refresh(node_id)
 
-    def offered(self) -> list[str]:
-        """Nodes that a decision has claimed and the log knows nothing of yet."""
-        return [
-            node
-            for node, dispatch in self.claims.items()
-            if (found := self.dispatches.get(dispatch)) and found.status == DispatchStatus.REQUESTED
-        ]
-
     def withdraw_offer(self, dispatch_id: str) -> None:
         """The decision was refused; the dispatch waits again unless it has ended."""
         dispatch = self.dispatches.get(dispatch_id)
@@ -116,6 +111,10 @@ class Fleet:
         """The build that a dispatch's present attempt has planned."""
         return self.builds.get(dispatch.build_id)
 
+    def inventory_of(self, build_id: str) -> Inventory:
+        """The lot that was chosen for a build."""
+        return self.lots[self.lot_of_build[build_id]]
+
     def stopping(self, part_id: str) -> bool:
         """Whether no further piece of the part may begin."""
         part = self.parts.get(part_id)
@@ -130,6 +129,13 @@ class Fleet:
             and lot.accounts["free"] >= quantity_mg
         ]
         return min(fitting)[1] if fitting else ""
+
+    def unwanted(self, dispatch: Dispatch) -> bool:
+        """Whether nobody wants the dispatch's piece made any more."""
+        part = self.parts.get(dispatch.part_id)
+        if part is None or self.stopping(dispatch.part_id):
+            return True
+        return PieceStatus(part.pieces[dispatch.piece]) in PIECE_ENDED
 
     def _note_job(self, job_id: str, event: Fact) -> None:
         if isinstance(event, Job.Submitted):
@@ -161,6 +167,7 @@ class Fleet:
             self.dispatches_of.setdefault(dispatch.part_id, []).append(dispatch_id)
         self.waiting.pop(dispatch_id, None)
         if isinstance(event, Dispatch.NodeChosen):
+            self.lot_of_build[event.build_id] = event.inventory_id
             self._unclaim(dispatch_id)
             self.claim(dispatch.node_id, dispatch_id)
         elif dispatch.status in {DispatchStatus.REVERTING, DispatchStatus.CLOSED}:
@@ -207,6 +214,7 @@ class Fleet:
             return
         for build_id in self.builds_of.pop(job_id, ()):
             del self.builds[build_id], self.plans[build_id]
+            self.lot_of_build.pop(build_id, None)
         for dispatch_id in dispatches:
             del self.dispatches[dispatch_id]
         for part_id in job.parts:

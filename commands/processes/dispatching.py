@@ -67,7 +67,7 @@ def close(cause: Cause, dispatch: Dispatch, outcome: str) -> Send:
 
 def _go_on(fleet: Fleet, cause: Cause, dispatch: Dispatch, event: Dispatch.Event) -> list[Output]:
     match event:
-        case Dispatch.Requested() if fleet.stopping(dispatch.part_id):
+        case Dispatch.Requested() if fleet.unwanted(dispatch):
             return [close(cause, dispatch, "cancelled")]
         case Dispatch.NodeChosen():
             return _plan(cause, dispatch)
@@ -164,7 +164,7 @@ def _finish(cause: Cause, dispatch: Dispatch) -> Send:
 
 def _after_revert(fleet: Fleet, cause: Cause, dispatch: Dispatch) -> list[Output]:
     """``placing`` tries the next node unless nothing is left to try."""
-    if fleet.stopping(dispatch.part_id):
+    if fleet.unwanted(dispatch):
         failed = fleet.parts[dispatch.part_id].verdict == JobStatus.FAILED
         return [close(cause, dispatch, "failed" if failed else "cancelled")]
     if dispatch.attempt < MOST_ATTEMPTS:
@@ -180,9 +180,7 @@ def _node_reserved(
     if dispatch is None or not _waits(dispatch, build_id, DispatchStatus.NODE_CHOSEN):
         release = ReleaseNode(node_id=node_id, build_id=build_id)
         return [cause.send(release, lane=dispatch.job_id if dispatch else node_id)]
-    record = RecordNodeReserved(
-        dispatch_id=str(dispatch.id), attempt=dispatch.attempt, epoch=epoch
-    )
+    record = RecordNodeReserved(dispatch_id=str(dispatch.id), attempt=dispatch.attempt, epoch=epoch)
     return [cause.send(record, lane=dispatch.job_id)]
 
 

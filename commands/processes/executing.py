@@ -20,13 +20,16 @@ from commands.processes.dispatching import close, revert
 from commands.processes.outputs import Cause, ClearTimer, Output, Relay, SetTimer
 from commands.processes.watchdog import accept_timer, ask_cancel
 from domain.build.aggregate import Build
-from domain.build.states import WITHDRAWABLE, BuildStatus
+from domain.build.states import ON_THE_MACHINE, WITHDRAWABLE, BuildStatus
 from domain.dispatch.aggregate import Dispatch, DispatchStatus
 from domain.part.aggregate import Part
+from domain.part.states import ENDED as PIECE_ENDED
 from domain.part.states import PieceStatus
 from domain.shared.recorded import RecordedEvent
 
 CANCELLED_AT_MACHINE = "cancelled at the machine"
+UNKNOWN_OUTCOME = "its outcome is unknown"
+OURSELVES = "service/processes"
 PRINTING = "fdm"
 
 
@@ -122,11 +125,10 @@ class _Run:
 
     def _finished(self, used: int) -> list[Output]:
         automatic = self._node.profile.get("inspection") == "automatic"
-        judged = self._status in {PieceStatus.PASSED, PieceStatus.SCRAPPED, PieceStatus.CANCELLED}
         follow: list[Any] = [MakePiece(**self._piece, build_id=self._id)]
-        if judged:
+        if self._judged:
             passed = self._status is PieceStatus.PASSED
-            follow = [InspectBuild(build_id=self._id, passed=passed, by="service/processes")]
+            follow = [InspectBuild(build_id=self._id, passed=passed, by=OURSELVES)]
         elif automatic:
             follow.append(PassPiece(**self._piece))
         return [
@@ -184,11 +186,23 @@ class _Run:
         ]
 
     def _unknown(self) -> list[Output]:
-        """A question to a person; the bed counts as taken, the material is booked at the verdict."""
+        """A question to a person. The bed counts as taken; the verdict books the material."""
+        follow: list[Any] = [MakePiece(**self._piece, build_id=self._id)]
+        if self._judged:
+            passed = self._status is PieceStatus.PASSED
+            follow = [
+                InspectBuild(build_id=self._id, passed=passed, by=OURSELVES),
+                _used_unseen(self._fleet, self._id, passed=passed),
+            ]
         return [
-            *self._commands(MakePiece(**self._piece, build_id=self._id), self._end("unknown")),
+            *self._commands(*follow, self._end("unknown")),
             close(self._cause, self._dispatch, "unknown"),
         ]
+
+    @property
+    def _judged(self) -> bool:
+        """Whether the verdict on the piece was given before its build ended."""
+        return self._status in PIECE_ENDED
 
     @property
     def _attempt(self) -> int:
@@ -214,7 +228,34 @@ class _Run:
         return [ReleaseMaterial(inventory_id=str(self._lot.id), build_id=self._id)]
 
     def _used(self, reported_mg: int) -> int:
-        """A printer knows what it extruded; a mill or a laser takes the whole stock it was given."""
+        """A printer knows what it extruded; a mill or a laser uses up the stock it was given."""
         if self._dispatch.work["process"] == PRINTING:
             return reported_mg
         return self._fleet.plans[self._id].material_mg
+
+
+def _judge(fleet: Fleet, cause: Cause, build_id: str, *, passed: bool, by: str) -> list[Output]:
+    """Carry a verdict to the build. A piece given up while it is made stops its machine; one whose
+    outcome nobody knew has used what was planned."""
+    build = fleet.builds.get(build_id)
+    if build is None:
+        return []
+    status = BuildStatus(build.status)
+    commands: list[Any] = []
+    if status in {BuildStatus.FINISHED, BuildStatus.OUTCOME_UNKNOWN}:
+        commands.append(InspectBuild(build_id=build_id, passed=passed, by=by))
+    elif status in WITHDRAWABLE | ON_THE_MACHINE:
+        commands.append(RequestBuildCancel(build_id=build_id))
+    if status is BuildStatus.OUTCOME_UNKNOWN:
+        commands.append(_used_unseen(fleet, build_id, passed=passed))
+    return [cause.send(command, lane=build.job_id) for command in commands]
+
+
+def _used_unseen(fleet: Fleet, build_id: str, *, passed: bool) -> ConsumeMaterial | WasteMaterial:
+    lot = str(fleet.inventory_of(build_id).id)
+    planned = fleet.plans[build_id].material_mg
+    if passed:
+        return ConsumeMaterial(inventory_id=lot, build_id=build_id, quantity_mg=planned)
+    return WasteMaterial(
+        inventory_id=lot, build_id=build_id, quantity_mg=planned, reason=UNKNOWN_OUTCOME
+    )

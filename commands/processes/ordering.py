@@ -2,7 +2,6 @@
 
 from commands.dispatches.messages import RequestDispatch
 from commands.fleet.fleet import Fleet
-from commands.jobs.messages import FollowPart
 from commands.parts.messages import ArtifactField, FailPart, OrderPart, SchedulePart
 from commands.processes.outputs import Cause, Output
 from domain.job.aggregate import Job
@@ -20,10 +19,7 @@ def step(fleet: Fleet, recorded: RecordedEvent) -> list[Output]:
         case Job.Submitted():
             return _order(cause, str(recorded.aggregate_id), recorded.event)
         case Part.Event():
-            return [
-                *_advance(fleet, cause, str(recorded.aggregate_id), recorded.event),
-                *_follow(fleet, cause, str(recorded.aggregate_id)),
-            ]
+            return _advance(fleet, cause, str(recorded.aggregate_id), recorded.event)
     return []
 
 
@@ -43,15 +39,6 @@ def _advance(fleet: Fleet, cause: Cause, part_id: str, event: Part.Event) -> lis
         case Part.PieceScrapped():
             return [cause.send(FailPart(part_id=part_id, reason=NO_MORE_TRIES), lane=lane)]
     return []
-
-
-def _follow(fleet: Fleet, cause: Cause, part_id: str) -> list[Output]:
-    """Tell the job when the part's derived state has moved."""
-    part = fleet.parts[part_id]
-    if part.status is fleet.before:
-        return []
-    follow = FollowPart(job_id=part.job_id, part_id=part_id, part_status=part.status.value)
-    return [cause.send(follow, lane=part.job_id)]
 
 
 def _order(cause: Cause, job_id: str, event: Job.Submitted) -> list[Output]:

@@ -133,7 +133,8 @@ def _refused_before(fleet: Fleet) -> list[str]:
 
 
 def _by_urgency(fleet: Fleet, dispatches: Iterable[str]) -> list[str]:
-    """By the job's priority, then in the order of submission, then by piece."""
+    """By the job's priority, then in the order of submission, then by piece; none that nobody
+    wants any more."""
 
     def urgency(dispatch_id: str) -> tuple[int, int, int, str]:
         dispatch = fleet.dispatches[dispatch_id]
@@ -142,4 +143,5 @@ def _by_urgency(fleet: Fleet, dispatches: Iterable[str]) -> list[str]:
         place = fleet.submitted_at.get(dispatch.job_id, 0)
         return (-priority, place, dispatch.piece, dispatch_id)
 
-    return sorted(dispatches, key=urgency)
+    going = [d for d in dispatches if not fleet.unwanted(fleet.dispatches[d])]
+    return sorted(going, key=urgency)
