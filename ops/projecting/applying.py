@@ -76,7 +76,7 @@ def apply(
         return _narrow(
             connection, projection, schema, batch, after=after, parked=parked, error=error
         )
-    parked |= folded.parked.keys()
+    parked.update(folded.parked)
     for key, (position, reason) in folded.parked.items():
         log.error(
             "parked", projection=projection.name, key=key, stale_since=position, reason=reason

@@ -1,0 +1,179 @@
+"""Events in, rows out: the same rows however the events come."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from ops.projecting.applying import Batch, apply
+from ops.projecting.errors import FencedError
+from ops.projecting.places import Connection, look_at, settle
+from projections.catalogue import CATALOGUE, projection_named
+from projections.jobs.projector import Jobs
+from tests.projecting import dumped, migrated, project
+from tests.stories import Shop, Story, busy_shop
+
+JOBS = projection_named("jobs")
+
+
+@pytest.fixture
+def connection(database_url: str) -> Iterator[Connection]:
+    with migrated(database_url) as connection:
+        yield connection
+
+
+def rows(connection: Connection, projection: str, statement: str) -> list[tuple[object, ...]]:
+    schema = settle(connection, projection_named(projection)).schema
+    with connection.transaction():
+        look_at(connection, schema)
+        return connection.execute(statement.encode()).fetchall()
+
+
+def test_rows_do_not_depend_on_how_events_were_batched(
+    connection: Connection, database_url: str
+) -> None:
+    events = busy_shop(12).events
+    project(connection, events)
+    at_once = dumped(connection)
+    connection.execute("DROP SCHEMA imewe CASCADE")
+    for each in CATALOGUE:
+        connection.execute(f"DROP SCHEMA {each.name}_v1 CASCADE".encode())
+    with migrated(database_url) as again:
+        project(again, events, size=7)
+        assert dumped(again) == at_once
+    assert all(len(part) > 200 for part in at_once)
+
+
+def test_redelivery_changes_nothing(connection: Connection) -> None:
+    events = busy_shop(4).events
+    project(connection, events)
+    before = dumped(connection)
+    project(connection, events)
+    assert dumped(connection) == before
+    place = settle(connection, JOBS)
+    with pytest.raises(FencedError):
+        apply(
+            connection,
+            JOBS,
+            place.schema,
+            Batch(events[:10], 10),
+            after=0,
+            parked=set(),
+        )
+    assert dumped(connection) == before
+
+
+def test_a_job_is_told_from_order_to_completion(connection: Connection) -> None:
+    story = Story()
+    shop = Shop.opened(story)
+    job = shop.make(quantity=2)
+    project(connection, story.events)
+    assert rows(connection, "jobs", "SELECT id, status, pieces FROM jobs") == [
+        (str(job.id), "COMPLETED", 2)
+    ]
+    assert rows(connection, "jobs", "SELECT status, counts FROM parts") == [
+        ("COMPLETED", {"PASSED": 2})
+    ]
+    assert rows(connection, "jobs", "SELECT piece, status, judged_by FROM pieces ORDER BY 1") == [
+        (0, "PASSED", "user/anna"),
+        (1, "PASSED", "user/anna"),
+    ]
+    assert (
+        rows(connection, "jobs", "SELECT status, percent, passed FROM builds")
+        == [("INSPECTED", 100, True)] * 2
+    )
+    story_lines = rows(connection, "jobs", "SELECT what, words FROM timeline ORDER BY position")
+    assert story_lines[0] == ("Job.Submitted", "Submitted with 1 part(s), priority 5")
+    assert story_lines[-1] == ("Job.Completed", "Every piece of every part has passed")
+    of_job = [e for e in story.events if e.kind in {"job", "part", "build", "dispatch"}]
+    assert len(story_lines) == len(of_job)
+    assert (
+        rows(connection, "jobs", "SELECT attempt, decision->>'policy' FROM decisions")
+        == [(1, "score")] * 2
+    )
+
+
+def test_the_history_holds_every_state_of_a_row(connection: Connection) -> None:
+    story = Story()
+    job = Shop.opened(story).make()
+    project(connection, story.events)
+    found = rows(
+        connection,
+        "jobs",
+        f"SELECT row->>'status', position FROM jobs_history WHERE key = '{job.id}' ORDER BY 2",
+    )
+    assert [status for status, _ in found] == [
+        "SUBMITTED",
+        "VALIDATED",
+        "SCHEDULED",
+        "ASSIGNED",
+        "IN_PROGRESS",
+        "COMPLETED",
+    ]
+    assert [position for _, position in found] == [
+        event.position for event in story.events if event.kind == "job"
+    ]
+
+
+def test_the_event_history_keeps_the_hashed_bytes(connection: Connection) -> None:
+    events = busy_shop(4).events
+    project(connection, events, projections=[projection_named("history")])
+    found = rows(connection, "history", "SELECT body::text FROM events ORDER BY position")
+    assert [text.encode() for (text,) in found] == [event.body for event in events]
+
+
+def test_an_event_that_cannot_be_folded_parks_its_aggregate_and_no_other(
+    connection: Connection,
+) -> None:
+    story = Story()
+    shop = Shop.opened(story)
+    first, second = shop.make(), shop.make()
+    lost = next(e for e in story.events if e.aggregate_id == first.id)
+    events = [replace(e, event=object(), body=b"{}") if e is lost else e for e in story.events]
+    project(connection, events, projections=[JOBS], size=11)
+    found = rows(connection, "jobs", "SELECT id, status FROM jobs")
+    assert found == [(str(second.id), "COMPLETED")]
+    parked = connection.execute("SELECT key, position, skipped FROM imewe.parked_keys").fetchall()
+    later = [e for e in events if e.aggregate_id == first.id][1:]
+    assert parked == [(str(first.id), lost.position, len(later))]
+
+
+def test_a_row_that_postgresql_refuses_parks_its_aggregate_and_no_other(
+    connection: Connection,
+) -> None:
+    story = Story()
+    shop = Shop.opened(story)
+    first, second = shop.make(), shop.make()
+    for event in story.events:
+        if event.topic == "imewe.job:Submitted" and event.aggregate_id == first.id:
+            vars(event.event)["priority"] = 2**70
+    project(connection, story.events, projections=[JOBS])
+    assert rows(connection, "jobs", "SELECT id, status FROM jobs") == [
+        (str(second.id), "COMPLETED")
+    ]
+    (reason,) = connection.execute("SELECT reason FROM imewe.parked_keys").fetchall()
+    assert "out of range" in reason[0]
+    assert settle(connection, JOBS).position == len(story.events)
+
+
+def test_a_second_runner_is_fenced_by_the_position(connection: Connection) -> None:
+    events = busy_shop(1).events
+    place = settle(connection, JOBS)
+    for size in (5, 9):
+        batch = Batch(events[:size], size)
+        if size == 5:
+            apply(connection, JOBS, place.schema, batch, after=0, parked=set())
+        else:
+            with pytest.raises(FencedError, match="somebody else"):
+                apply(connection, JOBS, place.schema, batch, after=0, parked=set())
+    assert settle(connection, JOBS).position == 5
+
+
+def test_a_new_version_is_built_beside_the_one_that_readers_see(connection: Connection) -> None:
+    class Jobs2(Jobs):
+        version = 2
+
+    project(connection, busy_shop(1).events, projections=[JOBS])
+    place = settle(connection, Jobs2())
+    assert place == ("jobs_v2", 0, False)
+    assert connection.execute("SELECT schema FROM imewe.projections").fetchall() == [("jobs_v1",)]
