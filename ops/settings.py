@@ -37,7 +37,7 @@ class Settings:
     http_host: str = "127.0.0.1"
     http_port: int = 0
     log_format: LogFormat = "console"
-    token_ttl_s: int = 900
+    token_ttl_s: int = 8 * 3600
     admin_mail: str = "admin@imewe.local"
     admin_password: str | None = None
     server_account: str | None = None
@@ -65,7 +65,7 @@ class Settings:
             http_port=_number(given, "IMEWE_HTTP_PORT", default=0, highest=65535),
             log_format=_log_format(given),
             token_ttl_s=_number(
-                given, "IMEWE_TOKEN_TTL", default=900, lowest=1, highest=7 * 24 * 3600
+                given, "IMEWE_TOKEN_TTL", default=8 * 3600, lowest=1, highest=7 * 24 * 3600
             ),
             admin_mail=given.get("IMEWE_ADMIN_MAIL") or _default("admin_mail"),
             admin_password=given.get("IMEWE_ADMIN_PASSWORD") or None,
