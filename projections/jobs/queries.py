@@ -51,6 +51,7 @@ async def jobs(
     first: int = 50,
     after: Cursor | None = None,
     statuses: Sequence[str] = (),
+    priorities: Sequence[int] = (),
     owner_id: str = "",
     organisation_id: str = "",
     name: str = "",
@@ -58,6 +59,7 @@ async def jobs(
     """Orders, the newest first (cursor: ``created``). ``name``: a part of the name, any case."""
     where = _visible(scope, "jobs.id")
     where.if_given(statuses, "status = ANY(%(statuses)s)", statuses=list(statuses))
+    where.if_given(priorities, "priority = ANY(%(priorities)s)", priorities=list(priorities))
     where.if_given(owner_id, "owner_id = %(owner)s", owner=owner_id)
     where.if_given(organisation_id, "organisation_id = %(of)s", of=organisation_id)
     where.if_given(name, "strpos(lower(name), lower(%(name)s)) > 0", name=name)

@@ -1,0 +1,44 @@
+"""From a mutation to the commands service and back. Resolvers hold no rules."""
+
+from typing import Any, TypeVar
+
+from domain.shared.errors import ImeweError
+from gateways.graphql.context import Info
+from gateways.graphql.payloads import Payload
+from gateways.graphql.problems import problem_of
+from gateways.graphql.scalars import Position
+
+P = TypeVar("P", bound=Payload)
+
+
+async def command(
+    info: Info,
+    kind: type[P],
+    name: str,
+    payload: dict[str, Any],
+    *,
+    command_id: str | None,
+    organisation_id: str | None = None,
+    **told: str,
+) -> P:
+    """Send a command for the caller.
+
+    ``told`` maps fields of the payload to names in the answer. A refusal is a value: nothing is
+    raised for what is expected to happen.
+    """
+    gateway, caller = info.context.gateway, info.context.caller
+    name_of_it = command_id or gateway.new_id()
+    values: dict[str, Any] = {"command_id": name_of_it}
+    try:
+        caller.person()
+        answer = await gateway.commands.send(
+            name,
+            payload,
+            command_id=name_of_it,
+            token=caller.token,
+            organisation_id=organisation_id or "",
+        )
+    except ImeweError as error:
+        return kind(problems=[problem_of(error)], **values)
+    values |= {field: answer.get(told_as) for field, told_as in told.items()}
+    return kind(position=Position(answer["position"]), **values)

@@ -1,0 +1,38 @@
+"""What a resolver may use."""
+
+from typing import TypeAlias
+
+import strawberry
+
+from domain.shared.scope import Scope
+from gateways.graphql.loaders import Loaders
+from gateways.graphql.reads import Reads
+from gateways.ports import Gateway
+from gateways.security.bearer import Caller
+
+
+class Context:
+    """One request, or one event of a subscription: who asks, and what the shop is like now.
+
+    ``position``: where a log-like subscription has come to.
+    """
+
+    def __init__(self, gateway: Gateway, caller: Caller) -> None:
+        self.gateway = gateway
+        self.caller = caller
+        self.position: int | None = None
+        self.reads = Reads(gateway.pool)
+        self.loaders = Loaders(self.reads, caller.scope)
+
+    @property
+    def scope(self) -> Scope:
+        """What the caller may see. Raises ``UnauthenticatedError``: no query goes without it."""
+        return self.caller.scope()
+
+    async def release(self) -> None:
+        """Give back connections and forget what was read; the next field reads anew."""
+        await self.reads.close()
+        self.loaders = Loaders(self.reads, self.caller.scope)
+
+
+Info: TypeAlias = strawberry.Info[Context, None]

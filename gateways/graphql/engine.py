@@ -1,0 +1,131 @@
+"""Runs operations and puts their outcome into bytes. No inner detail leaves by an error."""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import orjson
+import structlog
+from graphql import GraphQLError
+from strawberry.types import ExecutionResult
+from strawberry.types.execution import PreExecutionError
+
+from domain.shared.errors import ImeweError
+from gateways.graphql.context import Context
+from gateways.graphql.schema import Schema
+from gateways.ports import Gateway
+from gateways.security.bearer import Caller
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """What a client asks for."""
+
+    query: str
+    variables: dict[str, Any] = field(default_factory=dict)
+    operation_name: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """``executed`` is false when nothing ran: the request itself was wrong.
+
+    ``position``: where a log-like subscription has come to.
+    """
+
+    body: bytes
+    executed: bool
+    position: int | None = None
+
+
+class Engine:
+    """One schema over one gateway."""
+
+    def __init__(self, schema: Schema, gateway: Gateway) -> None:
+        self._schema = schema
+        self._gateway = gateway
+
+    async def run(self, operation: Operation, caller: Caller) -> Outcome:
+        """Run a query or a mutation."""
+        context = Context(self._gateway, caller)
+        try:
+            result = await self._schema.execute(
+                operation.query,
+                variable_values=operation.variables,
+                context_value=context,
+                operation_name=operation.operation_name,
+            )
+            return self._outcome(result)
+        finally:
+            await context.release()
+
+    async def stream(self, operation: Operation, caller: Caller) -> AsyncGenerator[Outcome, None]:
+        """Run any operation; a subscription gives many outcomes, all others one."""
+        context = Context(self._gateway, caller)
+        results = await self._schema.stream(
+            operation.query,
+            variable_values=operation.variables,
+            context_value=context,
+            operation_name=operation.operation_name,
+        )
+        try:
+            async with aclosing(results):
+                async for result in results:
+                    outcome = replace(self._outcome(result), position=context.position)
+                    await context.release()  # while the client is slow, nobody else waits
+                    yield outcome
+        finally:
+            await context.release()
+
+    def _outcome(self, result: object) -> Outcome:
+        if not isinstance(result, ExecutionResult | PreExecutionError):
+            raise TypeError("results in increments are not switched on")
+        errors = result.errors or []
+        shown: dict[str, Any] = {}
+        if errors:
+            shown["errors"] = [self._shown(error) for error in errors]
+        executed = not isinstance(result, PreExecutionError) and not _wrong_variables(result)
+        if executed:
+            shown["data"] = result.data
+        return Outcome(body=orjson.dumps(shown), executed=executed)
+
+    def _shown(self, error: GraphQLError) -> dict[str, Any]:
+        cause = error.original_error
+        while isinstance(cause, GraphQLError):
+            cause = cause.original_error
+        if cause is None:
+            return {**error.formatted, "extensions": {"code": "GRAPHQL_VALIDATION_FAILED"}}
+        if isinstance(cause, ImeweError):
+            return {**error.formatted, "message": cause.message, "extensions": told(cause)}
+        log.error("resolver failed", path=error.path, exc_info=cause)
+        return {
+            **error.formatted,
+            "message": "Something went wrong on our side",
+            "extensions": {"code": "INTERNAL"},
+        }
+
+
+def told(error: ImeweError) -> dict[str, Any]:
+    """A refusal as the extensions of a GraphQL error: ``code``, and ``problem`` in full."""
+    return {
+        "code": error.code,
+        "problem": {
+            "code": error.code,
+            "message": error.message,
+            "field": error.field,
+            "remedy": error.remedy,
+        },
+    }
+
+
+def refused(error: ImeweError) -> bytes:
+    """The body of a request that was refused as a whole."""
+    return orjson.dumps({"errors": [{"message": error.message, "extensions": told(error)}]})
+
+
+def _wrong_variables(result: ExecutionResult) -> bool:
+    """Variables are coerced inside the execution, before any field runs: no error has a path."""
+    return result.data is None and all(error.path is None for error in result.errors or [])

@@ -1,0 +1,66 @@
+"""One statement for a whole list: what fields of many objects ask for is read together."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+
+from strawberry.dataloader import DataLoader
+
+from domain.shared.scope import Scope
+from gateways.graphql.reads import Reads
+from projections.inventory import queries as inventory
+from projections.inventory.rows import EntryRow, LotRow
+from projections.jobs import queries as jobs
+from projections.jobs.rows import BuildRow, DecisionRow, PartRow, PieceRow, TimelineRow
+from projections.querying import Connection
+
+R = TypeVar("R")
+Query = Callable[[Connection, Scope, Sequence[str]], Awaitable[dict[str, list[R]]]]
+Slice = tuple[str, int]
+"""An object's id and how many rows are wanted."""
+
+
+class Loaders:
+    """The loaders of one request; each remembers what it has read."""
+
+    def __init__(self, reads: Reads, scope: Callable[[], Scope]) -> None:
+        self._reads = reads
+        self._scope = scope
+        self.parts_of_job: DataLoader[str, list[PartRow]] = self._by_id(
+            jobs.READS, jobs.parts_of_jobs
+        )
+        self.builds_of_job: DataLoader[str, list[BuildRow]] = self._by_id(
+            jobs.READS, jobs.builds_of_jobs
+        )
+        self.decisions_of_job: DataLoader[str, list[DecisionRow]] = self._by_id(
+            jobs.READS, jobs.decisions_of_jobs
+        )
+        self.pieces_of_part: DataLoader[str, list[PieceRow]] = self._by_id(
+            jobs.READS, jobs.pieces_of_parts
+        )
+        self.lots_of_node: DataLoader[str, list[LotRow]] = self._by_id(
+            inventory.READS, inventory.lots_of_nodes
+        )
+        self.timeline_of_job: DataLoader[Slice, list[TimelineRow]] = DataLoader(self._timelines)
+        self.entries_of_lot: DataLoader[Slice, list[EntryRow]] = DataLoader(self._entries)
+
+    def _by_id(self, names: Sequence[str], query: Query[R]) -> DataLoader[str, list[R]]:
+        async def load(ids: list[str]) -> list[list[R]]:
+            async with self._reads.use(names) as connection:
+                found = await query(connection, self._scope(), ids)
+            return [found[each] for each in ids]
+
+        return DataLoader(load)
+
+    async def _timelines(self, wanted: list[Slice]) -> list[list[TimelineRow]]:
+        async with self._reads.use(jobs.READS) as connection:
+            return [
+                (await jobs.timeline(connection, self._scope(), job_id, first=first)).items
+                for job_id, first in wanted
+            ]
+
+    async def _entries(self, wanted: list[Slice]) -> list[list[EntryRow]]:
+        async with self._reads.use(inventory.READS) as connection:
+            return [
+                (await inventory.entries(connection, self._scope(), lot_id, first=first)).items
+                for lot_id, first in wanted
+            ]

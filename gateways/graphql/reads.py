@@ -1,0 +1,56 @@
+"""The read models as one request sees them: one moment for all of its fields."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import psycopg
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from domain.shared.errors import UnavailableError
+from projections.querying import Connection
+from projections.reading import Reading, reading
+
+
+class Reads:
+    """Opened when the first field asks, kept until ``close``: all fields see the same moment."""
+
+    def __init__(self, pool: AsyncConnectionPool[Any]) -> None:
+        self._pool = pool
+        self._open: dict[tuple[str, ...], Reading] = {}
+        self._stack = AsyncExitStack()
+        self._turn = asyncio.Lock()
+
+    @asynccontextmanager
+    async def use(
+        self, names: Sequence[str], *, at_least: int | None = None
+    ) -> AsyncIterator[Connection]:
+        """A connection that sees the projections ``names``, at ``at_least`` or later.
+
+        Its fields take turns on it. Raises ``UnavailableError`` when the database does not answer
+        or the position is not reached in time.
+        """
+        async with self._turn:
+            try:
+                found = await self._reading(tuple(names), at_least)
+                yield found.connection
+            except (psycopg.OperationalError, PoolTimeout) as error:
+                raise UnavailableError(
+                    "the read models do not answer", remedy="ask again in a moment"
+                ) from error
+
+    async def close(self) -> None:
+        """Give every connection back; the next field that asks sees a new moment."""
+        async with self._turn:
+            self._open.clear()
+            await self._stack.aclose()
+
+    async def _reading(self, names: tuple[str, ...], at_least: int | None) -> Reading:
+        known = self._open.get(names)
+        if known is None or (at_least is not None and known.position < at_least):
+            known = await self._stack.enter_async_context(
+                reading(self._pool, names, at_least=at_least)
+            )
+            self._open[names] = known
+        return known

@@ -1,0 +1,68 @@
+"""What the gateway asks of the rest of the system. ``ops`` brings the adapters."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from psycopg_pool import AsyncConnectionPool
+
+from commands.tokens import Verifier
+from domain.ports import ArtifactStore, Clock
+from gateways.graphql.live import LiveHub
+from gateways.graphql.whereabouts import KnownNodes
+from gateways.security.sign_in import SignIn
+
+UPLOAD_LIMIT_BYTES = 1024**3
+BODY_LIMIT_BYTES = 1024**2
+
+
+class Commands(Protocol):
+    """The way to the commands service on behalf of a person."""
+
+    async def send(
+        self,
+        name: str,
+        payload: dict[str, Any],
+        *,
+        command_id: str,
+        token: str = "",
+        organisation_id: str = "",
+        causation: str = "",
+        correlation: str = "",
+    ) -> dict[str, Any]:
+        """See ``domain.ports.CommandPort``; the token is the person's, checked again there."""
+
+
+class EmergencyStops(Protocol):
+    """The direct way to the machine's bridge, past every queue."""
+
+    async def stop(self, *, bridge: str, node_id: str, by: str) -> dict[str, Any]:
+        """Halt the machine at once and return the bridge's receipt: ``confirmed``,
+        ``latency_ms``, ``native_text``.
+
+        Raises ``UnavailableError`` when the bridge does not answer in time.
+        """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gateway:
+    """Everything a request may use.
+
+    ``pool`` gives autocommit connections. ``production`` hides the schema from strangers.
+    ``health`` says what cannot be reached at the moment; empty means all is well.
+    """
+
+    commands: Commands
+    pool: AsyncConnectionPool[Any]
+    artifacts: ArtifactStore
+    stops: EmergencyStops
+    sign_in: SignIn
+    verifier: Verifier
+    live: LiveHub
+    clock: Clock
+    new_id: Callable[[], str]
+    whereabouts: KnownNodes = field(default_factory=KnownNodes)
+    health: Callable[[], list[str]] = field(default=list)
+    production: bool = False
+    upload_limit_bytes: int = UPLOAD_LIMIT_BYTES
+    body_limit_bytes: int = BODY_LIMIT_BYTES

@@ -1,0 +1,86 @@
+"""The gateway's ports on its NATS connection."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import nats.errors
+import orjson
+import structlog
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from commands.wire import read_answer
+from domain.shared.errors import UnavailableError
+from gateways.graphql.live import LiveHub, Readings
+from ops.messaging.command_client import log_in
+
+PROJECTED = "imewe.projected"
+STOP_PATIENCE_S = 3.0
+"""The goal for the bridge's receipt is 250 ms; a person who waits longer is told to act."""
+TOUCH_IT = "press the machine's own emergency stop"
+
+log = structlog.get_logger()
+
+
+class NatsTelemetrySource:
+    """``TelemetrySource``: samples as the bridges publish them."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def follow(
+        self, node_id: str, take: Callable[[Readings], None]
+    ) -> Callable[[], Awaitable[None]]:
+        """Subscribe; ``node_id`` is a canonical UUID, so that it cannot name another subject."""
+
+        async def on_message(message: Msg) -> None:
+            take(orjson.loads(message.data))
+
+        subscription = await self._client.subscribe(f"imewe.telemetry.{node_id}", cb=on_message)
+        return subscription.unsubscribe
+
+
+class NatsPasswordCheck:
+    """``PasswordCheck``: the commands service answers ``imewe.auth.login``."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def check(self, *, mail: str, password: str) -> dict[str, Any]:
+        """See ``PasswordCheck``."""
+        return await log_in(self._client, mail=mail, password=password)
+
+
+class NatsEmergencyStops:
+    """``EmergencyStops``: core request and reply with the bridge itself."""
+
+    def __init__(self, client: Client, *, patience_s: float = STOP_PATIENCE_S) -> None:
+        self._client = client
+        self._patience_s = patience_s
+
+    async def stop(self, *, bridge: str, node_id: str, by: str) -> dict[str, Any]:
+        """See ``EmergencyStops``."""
+        subject = f"imewe.stop.{bridge}.{node_id}"
+        body = orjson.dumps({"stopped_by": by})
+        try:
+            message = await self._client.request(subject, body, timeout=self._patience_s)
+        except nats.errors.NoRespondersError as error:
+            raise UnavailableError(
+                f"bridge {bridge} is not connected: the machine was not stopped", remedy=TOUCH_IT
+            ) from error
+        except (nats.errors.Error, OSError) as error:
+            raise UnavailableError(
+                f"bridge {bridge} did not answer: it is not known whether the machine stopped",
+                remedy=TOUCH_IT,
+            ) from error
+        return read_answer(message.data)
+
+
+async def hear_projections(client: Client, hub: LiveHub) -> None:
+    """Wake watchers by what projections announce: ``{"position": int, "keys": [ids]}``."""
+
+    async def on_message(message: Msg) -> None:
+        projection = message.subject.rpartition(".")[2]
+        hub.announce(projection, orjson.loads(message.data)["keys"])
+
+    await client.subscribe(f"{PROJECTED}.*", cb=on_message)

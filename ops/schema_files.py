@@ -1,0 +1,131 @@
+"""The contracts in ``schema/``, generated from the code that keeps them.
+
+One JSON Schema for every version of every event, and the gateway's SDL. A test generates them
+again and compares, so that ``schema`` needs to import nobody.
+"""
+
+import inspect
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args, get_origin, get_type_hints
+
+from domain.account.aggregate import Account
+from domain.build.aggregate import Build
+from domain.dispatch.aggregate import Dispatch
+from domain.inventory.aggregate import Inventory
+from domain.job.aggregate import Job
+from domain.node.aggregate import Node
+from domain.organisation.aggregate import Organisation
+from domain.part.aggregate import Part
+from domain.shared.aggregate import Created, Fact, ImeweAggregate
+from gateways.graphql.schema import schema
+from ops.settings import CHECKOUT
+
+AGGREGATES: tuple[type[ImeweAggregate], ...] = (
+    Account,
+    Build,
+    Dispatch,
+    Inventory,
+    Job,
+    Node,
+    Organisation,
+    Part,
+)
+SDL = "graphql/schema.graphql"
+
+_JSON_TYPES: dict[Any, dict[str, Any]] = {
+    str: {"type": "string"},
+    int: {"type": "integer"},
+    float: {"type": "number"},
+    bool: {"type": "boolean"},
+    Any: {},
+}
+_IN_HEADERS = frozenset(get_type_hints(Created)) | frozenset(get_type_hints(Fact))
+_PERSONAL_MARK = re.compile(r"``x-personal``:\s*([a-z_]+(?:,\s*[a-z_]+)*)")
+_SEALED = {
+    "type": "object",
+    "required": ["enc", "key", "nonce", "ct"],
+    "additionalProperties": False,
+    "properties": {name: {"type": "string"} for name in ("enc", "key", "nonce", "ct")},
+}
+
+
+def contracts() -> dict[str, str]:
+    """Every generated file: its path below ``schema/`` and its text."""
+    files = {SDL: schema.as_str() + "\n"}
+    for event in all_events():
+        text = json.dumps(event_schema(event), indent=2, ensure_ascii=False)
+        files[f"events/{file_name(event)}"] = text + "\n"
+    return files
+
+
+def write_contracts(folder: Path = CHECKOUT / "schema") -> list[Path]:
+    """Write the files, remove schemas of events that are gone, and say what became different."""
+    wanted = contracts()
+    changed = []
+    for name, text in wanted.items():
+        path = folder / name
+        if not path.exists() or path.read_text() != text:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+            changed.append(path)
+    for path in (folder / "events").glob("*.json"):
+        if f"events/{path.name}" not in wanted:
+            path.unlink()
+            changed.append(path)
+    return changed
+
+
+def all_events() -> Iterator[type[Fact]]:
+    """The events of every aggregate, in the order in which they are written down."""
+    for aggregate in AGGREGATES:
+        for value in vars(aggregate).values():
+            if inspect.isclass(value) and issubclass(value, Fact) and "TOPIC" in vars(value):
+                yield value
+
+
+def file_name(event: type[Fact]) -> str:
+    """``imewe.job:CancelRequested`` is described by ``job.cancel-requested.v1.json``."""
+    kind, name = str(vars(event)["TOPIC"]).removeprefix("imewe.").split(":")
+    kebab = re.sub(r"(?<!^)(?=[A-Z])", "-", name).lower()
+    return f"{kind}.{kebab}.v{_version(event)}.json"
+
+
+def event_schema(event: type[Fact]) -> dict[str, Any]:
+    """The stored body of an event: its own fields and nothing more.
+
+    A field marked ``x-personal`` is sealed under its data subject's key.
+    """
+    words = inspect.cleandoc(event.__doc__ or "").replace("\n", " ")
+    mark = _PERSONAL_MARK.search(words)
+    personal = {name.strip() for name in mark[1].split(",")} if mark else set()
+    fields = {k: v for k, v in get_type_hints(event).items() if k not in _IN_HEADERS}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": vars(event)["TOPIC"],
+        "description": words,
+        "type": "object",
+        "additionalProperties": False,
+        "required": list(fields),
+        "properties": {
+            name: {**_SEALED, "x-personal": "originator"} if name in personal else _shape(hint)
+            for name, hint in fields.items()
+        },
+    }
+
+
+def _shape(hint: Any) -> dict[str, Any]:
+    if hint in _JSON_TYPES:
+        return dict(_JSON_TYPES[hint])
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin is list:
+        return {"type": "array", "items": _shape(arguments[0])}
+    if origin is dict and arguments[0] is str:
+        return {"type": "object", "additionalProperties": _shape(arguments[1])}
+    raise TypeError(f"an event field cannot be a {hint}: events hold JSON values only")
+
+
+def _version(event: type[Fact]) -> int:
+    return int(vars(event).get("class_version", 1))
