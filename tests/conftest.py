@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import subprocess
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
@@ -9,10 +10,12 @@ from pathlib import Path
 
 import psycopg
 import pytest
+import structlog
 from psycopg.conninfo import make_conninfo
 
 from ops.database.server import EmbeddedPostgres
 from ops.hosting.account import server_account
+from ops.hosting.home import make_home
 from ops.messaging.server import EmbeddedNats
 from ops.settings import Settings
 
@@ -21,6 +24,13 @@ PROGRAMS = {
     "prusa-slicer": ("prusa-slicer", "PrusaSlicer"),
     "chromium": ("chromium", "chromium-browser", "google-chrome"),
 }
+
+
+@pytest.fixture(autouse=True)
+def logging_as_found() -> Iterator[None]:
+    """A command run in this process sets up logging to a stream that ends with it."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")
@@ -84,6 +94,21 @@ def fresh_nats(fresh_home: Path) -> Iterator[EmbeddedNats]:
     server.start()
     yield server
     server.stop()
+
+
+@pytest.fixture
+def small_disk(fresh_home: Path) -> Iterator[Path]:
+    """The log's folder of ``fresh_home`` on a disk of its own, of 24 MiB."""
+    if os.geteuid() != 0:
+        pytest.skip("only root may mount a small disk")
+    make_home(fresh_home)
+    disk = fresh_home / "nats"
+    disk.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(disk)]
+    if subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("this machine does not allow a mount")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
 
 
 @pytest.fixture(scope="session")

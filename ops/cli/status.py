@@ -14,6 +14,7 @@ from domain.shared.errors import UnavailableError
 from ops.hosting.home import lock_holder
 from ops.messaging.connection import connect, nats_url
 from ops.messaging.services import RunningService, ping_all
+from ops.observability.logging import configure
 from ops.settings import Settings
 
 
@@ -27,6 +28,7 @@ def status(
     Example: imewe status --json
     """
     settings = Settings.from_environment(home)
+    configure(settings.log_format, service="cli")
     found = asyncio.run(running(settings))
     supervisor = lock_holder(settings.home)
     if as_json:

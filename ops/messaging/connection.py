@@ -81,6 +81,10 @@ def nats_options(settings: Settings, user: str) -> dict[str, Any]:
 async def connect(settings: Settings, user: str, **options: Any) -> Client:
     """A connection as ``user``; ``options`` go before ``nats_options``.
 
-    With ``allow_reconnect=False`` the first failure is raised; else it waits for the server.
+    With ``allow_reconnect=False`` it raises ``nats.errors.Error`` or ``OSError`` when the server
+    does not answer soon; else it waits for the server.
     """
-    return await nats.connect(**{**nats_options(settings, user), **options})
+    merged = {**nats_options(settings, user), **options}
+    if not merged.get("allow_reconnect", True):
+        merged["max_reconnect_attempts"] = 1  # nats-py asks for ever otherwise, even at first
+    return await nats.connect(**merged)

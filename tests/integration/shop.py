@@ -10,9 +10,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import nats.errors
 import psutil
+import pytest
 
 from ops.hosting.account import Account, identity
+from ops.messaging.connection import connect
+from ops.settings import Settings
 
 SCRIPT = Path(__file__).with_name("fake_shop.py")
 
@@ -93,3 +97,27 @@ def alive(process: psutil.Process) -> bool:
 
 def is_root() -> bool:
     return os.geteuid() == 0
+
+
+def enlarge(disk: Path) -> None:
+    """Give the fixture ``small_disk`` room again."""
+    subprocess.run(["mount", "-o", "remount,size=100m", str(disk)], check=True)
+
+
+async def fill(settings: Settings) -> int:
+    """Append to the log until its disk is full; returns the last sequence stored."""
+    stored = 0
+    with pytest.raises(nats.errors.TimeoutError):
+        while stored < 200:
+            stored = await append(settings, bytes(500_000))
+    return stored
+
+
+async def append(settings: Settings, body: bytes) -> int:
+    """Store one message in the log as the writer; returns its sequence."""
+    client = await connect(settings, "log_commands", allow_reconnect=False)
+    try:
+        answer = await client.request("imewe.events.job.full", body, timeout=1)
+        return int(json.loads(answer.data)["seq"])
+    finally:
+        await client.close()

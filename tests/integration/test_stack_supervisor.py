@@ -1,5 +1,6 @@
 """`imewe up`, with stand-ins for the services: kills, refusals, a clean end."""
 
+import asyncio
 import os
 import pwd
 import shutil
@@ -12,14 +13,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
+import nats.errors
 import psycopg
 import pytest
 
 from ops.database.connection import conninfo
-from ops.hosting.account import Account, usable_by
+from ops.hosting.account import Account, server_account, usable_by
 from ops.messaging.connection import connect
-from ops.settings import Settings
-from tests.integration.shop import Shop, eventually, gone, is_root
+from ops.messaging.server import EmbeddedNats
+from ops.settings import LEAST_STORE_BYTES, Settings
+from tests.integration.shop import Shop, append, enlarge, eventually, fill, gone, is_root
 
 Starter = Callable[..., Shop]
 
@@ -141,6 +144,47 @@ def test_a_killed_service_is_started_again(start: Starter) -> None:
         shop.child("commands").kill()
     assert eventually(lambda: shop.starts("commands") == 3)
     assert shop.starts("bridge") == 1
+
+
+async def test_a_log_whose_disk_was_full_records_again_when_space_is_back(
+    small_disk: Path, start: Starter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("IMEWE_STORE_BYTES", str(LEAST_STORE_BYTES))
+    shop = start().wait_ready()
+    settings = Settings(home=shop.home)
+    stored = await fill(settings)
+    enlarge(small_disk)
+    for _ in range(100):
+        await asyncio.sleep(0.2)
+        if later := await append_or_zero(settings):
+            break
+    assert later == stored + 1
+
+
+async def append_or_zero(settings: Settings) -> int:
+    try:
+        return await append(settings, b"after")
+    except (OSError, nats.errors.Error):
+        return 0
+
+
+def test_servers_that_exist_already_are_used(
+    start: Starter, fresh_home: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = fresh_home.with_name("elsewhere")
+    server = EmbeddedNats(there, server_account())
+    server.start()
+    monkeypatch.setenv("IMEWE_NATS_URL", server.url)
+    monkeypatch.setenv("IMEWE_NATS_CREDENTIALS", str(there / "credentials.json"))
+    monkeypatch.setenv("IMEWE_DATABASE_URL", database_url)
+    shop = start().wait_ready()
+    assert shop.ready["nats"] == server.url
+    assert not (shop.home / "pgdata").exists()
+    with psycopg.connect(database_url) as connection:
+        connection.execute("SELECT name FROM imewe.imewe_migrations")
+    assert len(shop.family()) == 4
+    shop.end(signal.SIGTERM)
+    server.stop()
 
 
 @pytest.mark.skipif(not is_root(), reason="this run is an ordinary user's already")
