@@ -16,7 +16,7 @@ def step(fleet: Fleet, recorded: RecordedEvent) -> list[Output]:
     if not isinstance(recorded.event, Part.Event):
         return []
     part = fleet.parts[str(recorded.aggregate_id)]
-    if part.status is fleet.before:
+    if fleet.before in {None, part.status}:
         return []
     command = FollowPart(job_id=part.job_id, part_id=str(part.id), part_status=part.status.value)
     return [Cause.of(recorded).send(command, lane=part.job_id)]

@@ -231,13 +231,19 @@ class Build(ImeweAggregate):
         self._sent()
 
     def accept(self, *, node_id: str, epoch: int, bridge: str) -> None:
-        """The bridge takes it over. The epoch must be the one reserved."""
+        """The bridge takes it over. The epoch must be the one reserved.
+
+        A build that somebody wants cancelled is not taken over any more, so that it can be
+        withdrawn without asking a machine.
+        """
         if node_id != self.node_id:
             raise NodeUnavailableError(f"Build {self.id} was sent to another node")
         if epoch != self.epoch:
             raise StaleEpochError(f"Build {self.id} runs under epoch {self.epoch}, not {epoch}")
         if self.status == BuildStatus.ACCEPTED:
             return
+        if self.cancel_requested:
+            raise IllegalTransitionError(f"Build {self.id} is being cancelled")
         self._expect("accepted", BuildStatus.SENT)
         self._accepted(bridge=bridge)
 

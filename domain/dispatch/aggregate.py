@@ -137,8 +137,8 @@ class Dispatch(ImeweAggregate):
         inventory_id: str,
         decision: dict[str, Any],
     ) -> None:
-        """Record the decision for an attempt (counted from 1)."""
-        if attempt <= self.attempt and (attempt < self.attempt or build_id == self.build_id):
+        """Record the decision for an attempt (counted from 1); a past one is never made again."""
+        if attempt <= self.attempt:
             return
         self._expect("given a node", DispatchStatus.REQUESTED)
         self.trigger_event(

@@ -171,10 +171,13 @@ class Job(ImeweAggregate):
         self.cancel_requested = False
 
     def follow_part(self, part: str, part_status: JobStatus) -> None:
-        """Take over a part's state; the job's own follows by the table in ``states``."""
+        """Take over a part's state; the job's own follows by the table in ``states``.
+
+        A part that has ended stays so: what is said of it later was on its way too long.
+        """
         if part not in self.parts:
             raise NotFoundError(f"Part {part} is not of job {self.id}")
-        if self.parts[part] == part_status:
+        if self.parts[part] == part_status or JobStatus(self.parts[part]) in ENDED:
             return
         statuses = {**self.parts, part: part_status.value}
         status = derived_status([JobStatus(value) for value in statuses.values()])

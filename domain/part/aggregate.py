@@ -5,6 +5,7 @@ from uuid import UUID
 
 from eventsourcing.domain import event
 
+from domain.job.states import ENDED as PART_ENDED
 from domain.job.states import JobStatus
 from domain.part.states import ENDED, ON_A_MACHINE, PieceStatus, derived_status
 from domain.shared.aggregate import Created, ImeweAggregate
@@ -37,12 +38,16 @@ class Part(ImeweAggregate):
 
     class Validated(ImeweAggregate.Event):
         """It can be made. ``program``: the G-code artifact; estimates are for one piece:
-        ms, mm³, mg, and the size in mm."""
+        ms, mm³, mg, and the size in mm. ``reach_mm``: how far along each axis the machine must
+        reach; ``nozzle_c``, ``bed_c``: how hot the program heats, in °C."""
 
         TOPIC = "imewe.part:Validated"
         process: str
         program: dict[str, Any]
         size_mm: list[float]
+        reach_mm: list[float]
+        nozzle_c: int
+        bed_c: int
         duration_ms: int
         material_mm3: int
         material_mg: int
@@ -205,8 +210,12 @@ class Part(ImeweAggregate):
         material_mm3: int,
         material_mg: int,
         estimated_by: str,
+        reach_mm: list[float] | None = None,
+        nozzle_c: int = 0,
+        bed_c: int = 0,
     ) -> None:
-        """Record that it can be made, by which program and at what estimate."""
+        """Record that it can be made, by which program and at what estimate. A part whose
+        ``reach_mm`` is not said needs a machine of its own size."""
         if self.verdict or self.cancel_requested:
             return
         self.trigger_event(
@@ -214,6 +223,9 @@ class Part(ImeweAggregate):
             process=process,
             program=program,
             size_mm=size_mm,
+            reach_mm=reach_mm or size_mm,
+            nozzle_c=nozzle_c,
+            bed_c=bed_c,
             duration_ms=duration_ms,
             material_mm3=material_mm3,
             material_mg=material_mg,
@@ -309,8 +321,8 @@ class Part(ImeweAggregate):
         self._cancel_requested()
 
     def fail(self, reason: str) -> None:
-        """Give it up."""
-        if self.verdict in {JobStatus.REJECTED, JobStatus.FAILED}:
+        """Give it up; one that has ended is left as it is."""
+        if self.status in PART_ENDED:
             return
         self._failed(reason=reason)
 
