@@ -5,16 +5,18 @@ from typing import TypeVar
 
 from strawberry.dataloader import DataLoader
 
+from domain.shared.checks import within
 from domain.shared.scope import Scope
 from gateways.graphql.reads import Reads
 from projections.inventory import queries as inventory
 from projections.inventory.rows import EntryRow, LotRow
 from projections.jobs import queries as jobs
 from projections.jobs.rows import BuildRow, DecisionRow, PartRow, PieceRow, TimelineRow
-from projections.querying import Connection
+from projections.querying import PAGE_LIMIT, Connection, Cursor
 
 R = TypeVar("R")
 Query = Callable[[Connection, Scope, Sequence[str]], Awaitable[dict[str, list[R]]]]
+TIMELINE_LIMIT = 5000
 Slice = tuple[str, int]
 """An object's id and how many rows are wanted."""
 
@@ -53,10 +55,19 @@ class Loaders:
 
     async def _timelines(self, wanted: list[Slice]) -> list[list[TimelineRow]]:
         async with self._reads.use(jobs.READS) as connection:
-            return [
-                (await jobs.timeline(connection, self._scope(), job_id, first=first)).items
-                for job_id, first in wanted
-            ]
+            return [await self._timeline(connection, *each) for each in wanted]
+
+    async def _timeline(self, connection: Connection, job_id: str, first: int) -> list[TimelineRow]:
+        rows: list[TimelineRow] = []
+        within("first", first, 1, TIMELINE_LIMIT)
+        after, more = None, True
+        while more and len(rows) < first:
+            size = min(first - len(rows), PAGE_LIMIT)
+            page = await jobs.timeline(connection, self._scope(), job_id, first=size, after=after)
+            rows += page.items
+            more = page.has_more
+            after = Cursor(rows[-1].position) if rows else None
+        return rows
 
     async def _entries(self, wanted: list[Slice]) -> list[list[EntryRow]]:
         async with self._reads.use(inventory.READS) as connection:

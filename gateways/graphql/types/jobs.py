@@ -139,7 +139,7 @@ class Job:
         rows = await info.context.loaders.decisions_of_job.load(str(self.id))
         return [Decision.of(row) for row in rows]
 
-    @resolved("Its story from the beginning; at most 500 entries.")
+    @resolved("Its story from the beginning; at most 5000 entries.")
     async def timeline(self, info: Info, first: int = 100) -> list[TimelineEntry]:
         rows = await info.context.loaders.timeline_of_job.load((str(self.id), first))
         return [TimelineEntry.of(row) for row in rows]
