@@ -41,18 +41,9 @@ def order_part(command: OrderPart, world: World) -> Part:
 @handles(ValidatePart)
 def validate_part(command: ValidatePart, world: World) -> Part:
     part = world.get(Part, command.part_id)
-    part.validate(
-        process=command.process,
-        program=asdict(command.program),
-        size_mm=command.size_mm,
-        duration_ms=command.duration_ms,
-        material_mm3=command.material_mm3,
-        material_mg=command.material_mg,
-        estimated_by=command.estimated_by,
-        reach_mm=command.reach_mm,
-        nozzle_c=command.nozzle_c,
-        bed_c=command.bed_c,
-    )
+    estimate = asdict(command)
+    del estimate["part_id"]
+    part.validate(**estimate)
     return part
 
 
