@@ -56,7 +56,7 @@ def test_postgres_starts_where_a_socket_path_would_be_too_long(fresh_home: Path)
     server.start()
     assert server.url == first
     server.stop()
-    shutil.rmtree(psycopg.conninfo.conninfo_to_dict(first)["host"])
+    shutil.rmtree(str(psycopg.conninfo.conninfo_to_dict(first)["host"]))
 
 
 def test_postgres_starts_over_a_pid_file_that_names_a_stranger(fresh_home: Path) -> None:

@@ -125,6 +125,7 @@ async def test_a_killed_nats_server_comes_back_on_the_same_port(start: Starter) 
     old.kill()
     assert eventually(lambda: shop.child("nats.conf").pid != old.pid)
     client = await connect(Settings(home=shop.home), "gateway", connect_timeout=5)
+    assert client.connected_url is not None
     assert str(client.connected_url.port) == shop.ready["nats"].rsplit(":", 1)[1]
     await client.close()
     await log_answers(shop.home)
