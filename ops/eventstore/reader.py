@@ -12,11 +12,12 @@ from eventsourcing.persistence import MapperDeserialisationError
 
 from domain.shared.errors import ImeweError
 from domain.shared.recorded import RecordedEvent
-from ops.eventstore.client import Client, WakeUp, read_answer
+from ops.eventstore.client import Client, read_answer
 from ops.eventstore.envelope import Record, envelope_of
 from ops.eventstore.loading import LogFiles
 from ops.eventstore.mapper import event_of
 from ops.eventstore.streams import LogNames
+from ops.eventstore.wakeup import WakeUp
 
 
 class PoisonEventError(ImeweError):

@@ -15,11 +15,12 @@ from eventsourcing.persistence import (
 )
 
 from ops.eventstore.appending import Appender
-from ops.eventstore.client import Client, WakeUp
+from ops.eventstore.client import Client
 from ops.eventstore.envelope import Record, token_of
 from ops.eventstore.heads import HeadCache, head_of
 from ops.eventstore.loading import LogFiles
 from ops.eventstore.stored import notification, read_event
+from ops.eventstore.wakeup import WakeUp
 
 SELECT_LIMIT = 500
 FALLBACK_S = 5.0

@@ -1,8 +1,9 @@
 """Following the log: from its own account, and from APP through the imports."""
 
+import contextlib
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from uuid import UUID, uuid4
 
 import orjson
@@ -15,6 +16,7 @@ from domain.shared.aggregate import Created, ImeweAggregate
 from ops.eventstore.client import Client
 from ops.eventstore.jetstream import JetStreamFactory
 from ops.eventstore.reader import LogReader, PoisonEventError
+from ops.eventstore.recorder import FALLBACK_S
 from ops.eventstore.streams import LogNames, ensure_streams
 from ops.messaging.server import EmbeddedNats, credentials
 from ops.settings import Settings
@@ -77,6 +79,20 @@ def reader(shop: OwnLog, request: pytest.FixtureRequest) -> Iterator[LogReader]:
     client.close()
 
 
+@contextlib.contextmanager
+def soon(act: Callable[[], object]) -> Iterator[None]:
+    """Do something in a tenth of a second, in another thread."""
+    timer = threading.Timer(0.1, act)
+    timer.start()
+    yield
+    timer.join()
+
+
+def switched(app: Lamps, lamp: Lamp) -> None:
+    lamp.switch(on=False)
+    app.save(lamp, envelope=an_envelope())
+
+
 def hung(app: Lamps, command: str = "hang") -> Lamp:
     lamp = Lamp._create(Lamp.Hung, id=uuid4(), place="door")
     app.save(lamp, envelope=an_envelope(command))
@@ -109,8 +125,8 @@ def test_a_follower_wakes_when_an_event_is_readable(app: Lamps, reader: LogReade
     assert reader.read(0) == []
     begin = time.monotonic()
     assert not reader.wait(0.05)
-    threading.Timer(0.1, hung, args=(app,)).start()
-    assert reader.wait(10)
+    with soon(lambda: hung(app)):
+        assert reader.wait(10)
     assert len(reader.read(0)) == 1
     assert time.monotonic() - begin < 5
 
@@ -124,9 +140,9 @@ def test_an_event_between_read_and_wait_is_not_missed(app: Lamps, reader: LogRea
 def test_stopping_ends_a_wait(shop: OwnLog) -> None:
     client = Client(shop.address("projections"))
     reader = LogReader.through_import(client)
-    threading.Timer(0.1, reader.stop).start()
-    assert reader.wait(30)
-    assert reader.wait(30)
+    with soon(reader.stop):
+        assert reader.wait(30)
+        assert reader.wait(30)
     client.close()
 
 
@@ -194,6 +210,9 @@ def test_a_subscription_filters_topics_and_ends_when_stopped(app: Lamps) -> None
     app.save(lamp, envelope=an_envelope())
     with app.recorder.subscribe(gt=0, topics=[Lamp.Switched.TOPIC]) as subscription:
         assert orjson.loads(next(subscription).state) == {"on": True}
-        threading.Timer(0.1, subscription.stop).start()
-        with pytest.raises(StopIteration):
+        begin = time.monotonic()
+        with soon(lambda: switched(app, lamp)):
+            assert orjson.loads(next(subscription).state) == {"on": False}
+        with soon(subscription.stop), pytest.raises(StopIteration):
             next(subscription)
+        assert time.monotonic() - begin < FALLBACK_S
