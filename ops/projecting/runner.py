@@ -7,6 +7,7 @@ repeats a batch whole or not at all.
 
 import threading
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -201,8 +202,10 @@ class Runner:
         except FencedError as error:
             log.warning("fenced", projection=name, problem=error.message)
             follower.step_back()
-        except Exception:
-            log.exception("projection waits", projection=name)
+        except Exception as error:
+            last = traceback.extract_tb(error.__traceback__)[-1]
+            problem = f"{type(error).__name__}: {error} ({last.filename}:{last.lineno})"
+            log.error("projection waits", projection=name, problem=problem)
             follower.step_back()
 
     def _connected(self) -> Connection:
