@@ -174,6 +174,7 @@ APP_PERMISSIONS: dict[str, dict[str, Any]] = {
         "processes",
         publish=[
             "imewe.command.service.processes.>",
+            "imewe.bridge.>",
             "imewe.work.>",
             f"{_API}.STREAM.INFO.IMEWE_WORK",
             *_READ_LOG,

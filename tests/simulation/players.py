@@ -275,7 +275,9 @@ class Players:
         self.do(stop, by=BRIDGE)
         if machine.running:
             build_id, machine.running = machine.running, ""
-            self.do(FailBuild(build_id=build_id, reason="stop", **FIGURES, material_mg=1), by=BRIDGE)
+            self.do(
+                FailBuild(build_id=build_id, reason="stop", **FIGURES, material_mg=1), by=BRIDGE
+            )
 
     def clear_stops(self) -> None:
         for node_id in self.machines:

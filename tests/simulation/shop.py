@@ -8,11 +8,6 @@ from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid5
 
-import commands.builds.handlers
-import commands.dispatches.handlers
-import commands.inventories.handlers
-import commands.jobs.handlers
-import commands.nodes.handlers
 import commands.parts.handlers  # noqa: F401 - all of them register their handlers
 from commands.handling import HANDLERS
 from commands.principal import Principal

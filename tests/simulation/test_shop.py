@@ -86,12 +86,17 @@ def check(seed: int, log: Log, runner: Runner, players: Players) -> None:
     for job in log.all(Job):
         assert job.status in JOB_ENDED, (seed, "a job never ended", str(job.id), job.status)
         parts = [part for part in log.all(Part) if part.job_id == str(job.id)]
-        said = {part: status for part, status in job.parts.items()}
+        said = dict(job.parts)
         assert said == {str(part.id): part.status for part in parts}, (seed, "a stale part")
     for build_id, times in players.starts.items():
         assert times == 1, (seed, "a build started twice", build_id)
     for build in log.all(Build):
-        assert build.status in BUILD_ENDED, (seed, "a build never ended", str(build.id), build.status)
+        assert build.status in BUILD_ENDED, (
+            seed,
+            "a build never ended",
+            str(build.id),
+            build.status,
+        )
     for dispatch in log.all(Dispatch):
         assert dispatch.status == DispatchStatus.CLOSED, (seed, "a dispatch stayed open")
     for node in log.all(Node):

@@ -1,0 +1,97 @@
+"""What each kind of output means outside: a command, a request to a bridge, work, an alarm."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Final
+
+import structlog
+
+from commands.processes.outputs import Ask, ClearTimer, Output, Relay, Send, SetTimer
+from domain.ports import CommandPort
+from domain.shared.errors import ConflictError, DuplicateCommandError, ImeweError, UnavailableError
+from ops.messaging.relay import BridgeRefusedError, WorkRelay
+from ops.messaging.timers import Timers
+
+ASK_TRIES: Final = 5
+ASK_PAUSE_S: Final = 2.0
+
+log = structlog.get_logger()
+
+
+class Doer:
+    """Does one output. ``refused`` hears of every command that was refused."""
+
+    def __init__(
+        self,
+        commands: CommandPort,
+        relay: WorkRelay,
+        timers: Timers,
+        *,
+        refused: Callable[[Send], None],
+    ) -> None:
+        self._commands = commands
+        self._relay = relay
+        self._timers = timers
+        self._refused = refused
+
+    async def do(self, output: Output) -> Output | None:
+        """Do it; what a refused command asks for instead. Raises ``UnavailableError``."""
+        match output:
+            case Send():
+                return await self._send(output)
+            case Relay():
+                await self._relay.put(output)
+                log.info("build on the queue", build_id=output.build_id, node_id=output.node_id)
+            case Ask():
+                await self._ask(output)
+            case SetTimer():
+                await self._timers.set(output.timer_id, output.due)
+            case ClearTimer():
+                await self._timers.clear(output.timer_id)
+        return None
+
+    async def _send(self, send: Send) -> Output | None:
+        try:
+            await self._commands.send(
+                send.name,
+                asdict(send.command),
+                command_id=send.command_id,
+                organisation_id=send.organisation_id,
+                causation=send.causation_id,
+                correlation=send.correlation_id,
+            )
+        except (UnavailableError, ConflictError):
+            raise
+        except DuplicateCommandError:
+            log.debug("sent before with another content", command=send.name)
+        except ImeweError as refusal:
+            self._refused(send)
+            log.info(
+                "refused",
+                command=send.name,
+                code=refusal.code,
+                reason=refusal.message,
+                correlation_id=send.correlation_id,
+                instead=send.on_refusal.name if send.on_refusal else None,
+            )
+            return send.on_refusal
+        return None
+
+    async def _ask(self, ask: Ask) -> None:
+        """A wish that stands is asked again by its alarm; here only a short silence is bridged."""
+        for tries_left in reversed(range(ASK_TRIES)):
+            try:
+                await self._relay.ask(ask)
+                return
+            except BridgeRefusedError as refusal:
+                log.info("bridge refused", verb=ask.verb, reason=refusal.message, **_about(ask))
+                return
+            except UnavailableError as problem:
+                log.info("bridge silent", verb=ask.verb, reason=problem.message, **_about(ask))
+            if tries_left:
+                await asyncio.sleep(ASK_PAUSE_S)
+
+
+def _about(ask: Ask) -> dict[str, str]:
+    return {"node_id": ask.node_id, "build_id": ask.build_id}
