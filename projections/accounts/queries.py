@@ -46,7 +46,7 @@ async def organisations_by_ids(
 
 def _visible(scope: Scope) -> Where:
     return Where().add(
-        "organisation_id = ANY(%(audited)s) OR id = %(self)s",
+        "organisation_id = ANY(%(audited)s) OR id = %(own)s",
         audited=audited(scope),
-        self=scope.account_id,
+        own=scope.account_id,
     )
