@@ -205,8 +205,10 @@ class Dispatch(ImeweAggregate):
 
     def _passed(self, attempt: int, status: DispatchStatus) -> bool:
         """Whether this step of this attempt, or a later one, is behind us."""
-        if attempt != self.attempt:
-            return attempt < self.attempt
+        if attempt > self.attempt:
+            raise IllegalTransitionError(f"Dispatch {self.id} has not begun attempt {attempt}")
+        if attempt < self.attempt:
+            return True
         order = list(DispatchStatus)
         return order.index(DispatchStatus(self.status)) >= order.index(status)
 
