@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
+from eventsourcing.utils import get_topic
+
 from domain.account.aggregate import Account
 from domain.build.aggregate import Build
 from domain.dispatch.aggregate import Dispatch
@@ -82,13 +84,13 @@ def all_events() -> Iterator[type[Fact]]:
     """The events of every aggregate, in the order in which they are written down."""
     for aggregate in AGGREGATES:
         for value in vars(aggregate).values():
-            if inspect.isclass(value) and issubclass(value, Fact) and "TOPIC" in vars(value):
+            if inspect.isclass(value) and issubclass(value, Fact) and _written(value):
                 yield value
 
 
 def file_name(event: type[Fact]) -> str:
     """``imewe.job:CancelRequested`` is described by ``job.cancel-requested.v1.json``."""
-    kind, name = str(vars(event)["TOPIC"]).removeprefix("imewe.").split(":")
+    kind, name = get_topic(event).removeprefix("imewe.").split(":")
     kebab = re.sub(r"(?<!^)(?=[A-Z])", "-", name).lower()
     return f"{kind}.{kebab}.v{_version(event)}.json"
 
@@ -98,13 +100,13 @@ def event_schema(event: type[Fact]) -> dict[str, Any]:
 
     A field marked ``x-personal`` is sealed under its data subject's key.
     """
-    words = inspect.cleandoc(event.__doc__ or "").replace("\n", " ")
+    words = inspect.cleandoc(_written(event)[0].__doc__ or "").replace("\n", " ")
     mark = _PERSONAL_MARK.search(words)
     personal = {name.strip() for name in mark[1].split(",")} if mark else set()
     fields = {k: v for k, v in get_type_hints(event).items() if k not in _IN_HEADERS}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": vars(event)["TOPIC"],
+        "title": get_topic(event),
         "description": words,
         "type": "object",
         "additionalProperties": False,
@@ -114,6 +116,11 @@ def event_schema(event: type[Fact]) -> dict[str, Any]:
             for name, hint in fields.items()
         },
     }
+
+
+def _written(event: type[Fact]) -> list[type[Any]]:
+    """The classes that stand in the source: the library derives its own from them."""
+    return [each for each in event.__mro__ if "TOPIC" in vars(each)]
 
 
 def _shape(hint: Any) -> dict[str, Any]:
@@ -128,4 +135,4 @@ def _shape(hint: Any) -> dict[str, Any]:
 
 
 def _version(event: type[Fact]) -> int:
-    return int(vars(event).get("class_version", 1))
+    return int(vars(_written(event)[0]).get("class_version", 1))

@@ -1,0 +1,79 @@
+"""`imewe bridge`: which machine hangs on which port of this computer."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from device_bridge.machines import DIALECTS, MachineConfig, read_machines, write_machines
+from domain.shared.errors import InvalidInputError
+from ops.cli.reach import AsJson, Home, Polite, show
+from ops.settings import Settings
+
+app = typer.Typer(
+    help="Which machine hangs on which port of this computer.", no_args_is_help=True, cls=Polite
+)
+FILE = "machines.json"
+
+
+@app.command("list")
+def list_machines(home: Home = None, *, as_json: AsJson = False) -> None:
+    """List the machines of this computer's bridge.
+
+    Example: imewe bridge list
+    """
+    found = read_machines(_file(home))
+    rows = [
+        (m.name, m.dialect, m.port, m.baudrate, "virtual" if m.virtual else "", m.node_id)
+        for m in found
+    ]
+    headings = ("name", "dialect", "port", "baud", "", "node")
+    show([asdict(each) for each in found], as_json=as_json, headings=headings, rows=rows)
+
+
+@app.command()
+def add(
+    node_id: Annotated[str, typer.Argument(help="The node that it is: imewe nodes register.")],
+    port: Annotated[str, typer.Argument(help="For example /dev/ttyUSB0.")],
+    dialect: Annotated[str, typer.Option(help=f"One of: {', '.join(DIALECTS)}.")] = "marlin",
+    name: Annotated[str | None, typer.Option(help="How you call it; else the port.")] = None,
+    baudrate: Annotated[int, typer.Option(help="Bits per second.")] = 115200,
+    meter: Annotated[str, typer.Option(help="The port of its power meter, if it has one.")] = "",
+    home: Home = None,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Add a machine, or give a known node another port. The bridge notices within seconds.
+
+    Example: imewe bridge add 0c5e6f7a-8b9c-5d0e-9f1a-2b3c4d5e6f70 /dev/ttyUSB0
+    """
+    if dialect not in DIALECTS:
+        raise InvalidInputError(
+            f"dialect must be one of {', '.join(DIALECTS)}, not {dialect}", field="dialect"
+        )
+    wanted = MachineConfig(
+        node_id=node_id,
+        name=name or Path(port).name,
+        dialect=dialect,
+        port=port,
+        baudrate=baudrate,
+        meter=meter,
+    )
+    path = _file(home)
+    known = read_machines(path)
+    for other in known:
+        if other.port == port and other.node_id != node_id:
+            raise InvalidInputError(f"{port} is the port of {other.name} already", field="port")
+    others = [each for each in known if each.node_id != node_id]
+    write_machines(path, [*others, wanted])
+    show(
+        asdict(wanted),
+        as_json=as_json,
+        headings=("name", "dialect", "port", "node"),
+        rows=[(wanted.name, wanted.dialect, wanted.port, wanted.node_id)],
+    )
+
+
+def _file(home: Path | None) -> Path:
+    return Settings.from_environment(home).home / FILE

@@ -1,0 +1,156 @@
+"""What every client command shares: where the gateway is, who asks, how it is told.
+
+Exit codes: 0 done, 1 refused, 2 wrong usage, 3 no gateway answers, 4 not logged in.
+"""
+
+import json
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from typer.core import TyperGroup
+
+from domain.shared.errors import ImeweError, UnauthenticatedError
+from ops.cli.client import Client, NotRunningError
+from ops.hosting.home import MARKER, read_note, write_private
+from ops.settings import Settings
+
+EXIT_REFUSED = 1
+EXIT_USAGE = 2
+EXIT_NOT_RUNNING = 3
+EXIT_NOT_LOGGED_IN = 4
+SESSIONS = "sessions.json"
+WHOLE = frozenset({"id", "about", "node", "position"})
+"""Columns that somebody copies from: they are never cut."""
+
+Url = Annotated[
+    str | None, typer.Option(help="The gateway's address; by default the one of the home.")
+]
+Home = Annotated[Path | None, typer.Option(help="The installation's folder.")]
+AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reach:
+    """Where the gateway is and where its tokens are kept."""
+
+    url: str
+    sessions: Path
+
+    @classmethod
+    def find(cls, url: str | None, home: Path | None) -> "Reach":
+        """By ``--url``, else by what the home says. Raises ``NotRunningError``."""
+        settings = Settings.from_environment(home)
+        port = settings.http_port or read_note(settings.home / "http.json").get("port")
+        if url is None and not port:
+            raise NotRunningError(
+                f"{settings.home} has no gateway", remedy="start one with imewe up, or use --url"
+            )
+        own = (settings.home / MARKER).exists() and os.access(settings.home, os.W_OK)
+        folder = settings.home if own else Path("~/.config/imewe").expanduser()
+        host = "127.0.0.1" if settings.http_host in ("0.0.0.0", "::") else settings.http_host
+        return cls(url=(url or f"http://{host}:{port}").rstrip("/"), sessions=folder / SESSIONS)
+
+    def remember(self, session: dict[str, Any]) -> None:
+        """Keep a token, readable by its owner only."""
+        self.sessions.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        kept = {**read_note(self.sessions), self.url: session}
+        write_private(self.sessions, json.dumps(kept))
+
+    def client(self) -> Client:
+        """A signed-in client. Raises ``UnauthenticatedError`` when nobody has logged in."""
+        session = read_note(self.sessions).get(self.url)
+        if not session:
+            raise UnauthenticatedError("you are not logged in", remedy="imewe login")
+        return Client(self.url, session["token"])
+
+
+class Polite(TyperGroup):
+    """A group whose refusals are one clear line and an exit code, never a traceback."""
+
+    def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
+        """Run the command that was asked for."""
+        try:
+            return super().invoke(ctx)
+        except ImeweError as error:
+            raise typer.Exit(tell_refusal(error)) from None
+
+
+def group(help_text: str) -> typer.Typer:
+    """A group of client commands with ``--url`` and ``--home``."""
+    app = typer.Typer(help=help_text, no_args_is_help=True, cls=Polite)
+
+    @app.callback()
+    def reach(ctx: typer.Context, url: Url = None, home: Home = None) -> None:
+        ctx.obj = lambda: Reach.find(url, home)
+
+    return app
+
+
+def opened(ctx: typer.Context) -> Client:
+    """The signed-in client of a group's command."""
+    find: Callable[[], Reach] = ctx.obj
+    return find().client()
+
+
+def tell_refusal(error: ImeweError) -> int:
+    """One line, a remedy, and the exit code that fits."""
+    where = f" ({error.field})" if error.field else ""
+    typer.echo(f"imewe: {error.message}{where}", err=True)
+    if error.remedy:
+        typer.echo(f"       {error.remedy}", err=True)
+    if isinstance(error, NotRunningError):
+        return EXIT_NOT_RUNNING
+    if isinstance(error, UnauthenticatedError):
+        return EXIT_NOT_LOGGED_IN
+    return EXIT_REFUSED
+
+
+def show(
+    value: Any, *, as_json: bool, headings: Iterable[str] = (), rows: Iterable[Iterable[Any]] = ()
+) -> None:
+    """``value`` as JSON for programs, ``rows`` as a table for people."""
+    if as_json:
+        typer.echo(json.dumps(value))
+        return
+    table = Table()
+    for heading in headings:
+        table.add_column(heading, no_wrap=heading in WHOLE)
+    for row in rows:
+        table.add_row(*("" if cell is None else str(cell) for cell in row))
+    Console().print(table)
+
+
+def done(payload: dict[str, Any], words: str, *, as_json: bool) -> None:
+    """What a command did."""
+    if as_json:
+        typer.echo(json.dumps(payload))
+    else:
+        typer.echo(f"{words} (position {payload.get('position')})")
+
+
+def nodes_of(connection: dict[str, Any]) -> list[dict[str, Any]]:
+    """The nodes of a Relay connection."""
+    return [edge["node"] for edge in connection["edges"]]
+
+
+def grams(mg: int) -> str:
+    """mg as g for people."""
+    return f"{mg / 1000:g} g"
+
+
+def milligrams(amount: str) -> int:
+    """``1kg``, ``750g``, ``12.5 g`` or ``3000mg`` in mg. Raises ``typer.BadParameter``."""
+    text = amount.strip().lower().replace(" ", "")
+    for unit, factor in (("kg", 1_000_000), ("mg", 1), ("g", 1000)):
+        if text.endswith(unit):
+            try:
+                return round(float(text.removesuffix(unit)) * factor)
+            except ValueError:
+                break
+    raise typer.BadParameter(f"{amount!r} is no quantity such as 1kg, 750g or 3000mg")

@@ -1,0 +1,90 @@
+"""`imewe users`: people and what they may do."""
+
+from typing import Annotated
+
+import typer
+
+from ops.cli.reach import AsJson, done, group, nodes_of, opened, show
+
+LIST = """query { accounts(first: 100) { edges { node {
+  id closed openedAt grants { role organisationId } } } } }"""
+_ANSWER = "accountId position problems { code message field remedy }"
+ADD = f"""mutation($mail: String!, $name: String!, $password: String!, $role: Role!) {{
+  openAccount(mail: $mail, name: $name, password: $password, role: $role) {{ {_ANSWER} }} }}"""
+GRANT = f"""mutation($id: ID!, $role: Role!) {{
+  grantRole(accountId: $id, role: $role) {{ {_ANSWER} }} }}"""
+REVOKE = f"""mutation($id: ID!, $role: Role!) {{
+  revokeRole(accountId: $id, role: $role) {{ {_ANSWER} }} }}"""
+
+app = group("People and what they may do.")
+AccountId = Annotated[str, typer.Argument(help="The account's id.")]
+RoleName = Annotated[
+    str, typer.Argument(help="admin, designer, vendor, operator, viewer or auditor.")
+]
+
+
+@app.command("list")
+def list_users(ctx: typer.Context, *, as_json: AsJson = False) -> None:
+    """List accounts. Names and mails stay sealed in the read models.
+
+    Example: imewe users list
+    """
+    with opened(ctx) as client:
+        found = nodes_of(client.execute(LIST)["accounts"])
+    rows = [
+        (a["id"], ", ".join(g["role"].lower() for g in a["grants"]), a["openedAt"], a["closed"])
+        for a in found
+    ]
+    show(found, as_json=as_json, headings=("id", "roles", "opened", "closed"), rows=rows)
+
+
+@app.command()
+def add(
+    ctx: typer.Context,
+    mail: Annotated[str, typer.Argument(help="The person's mail.")],
+    role: RoleName,
+    name: Annotated[str | None, typer.Option(help="The person's name; else the mail.")] = None,
+    *,
+    password: Annotated[str | None, typer.Option(help="Asked for when left out.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Open an account with a first role.
+
+    Example: imewe users add ada@example.org designer --name "Ada"
+    """
+    secret = password or typer.prompt("password", hide_input=True, confirmation_prompt=True)
+    variables = {
+        "mail": mail,
+        "name": name or mail,
+        "password": secret,
+        "role": role.upper(),
+    }
+    with opened(ctx) as client:
+        payload = client.command(ADD, variables)
+    done(payload, f"Opened: {payload['accountId']}", as_json=as_json)
+
+
+@app.command()
+def grant(
+    ctx: typer.Context, account_id: AccountId, role: RoleName, *, as_json: AsJson = False
+) -> None:
+    """Give a person a role.
+
+    Example: imewe users grant 1f2e3d4c-5b6a-5978-8695-a4b3c2d1e0f9 operator
+    """
+    with opened(ctx) as client:
+        payload = client.command(GRANT, {"id": account_id, "role": role.upper()})
+    done(payload, f"May act as {role}", as_json=as_json)
+
+
+@app.command()
+def revoke(
+    ctx: typer.Context, account_id: AccountId, role: RoleName, *, as_json: AsJson = False
+) -> None:
+    """Take a role away.
+
+    Example: imewe users revoke 1f2e3d4c-5b6a-5978-8695-a4b3c2d1e0f9 operator
+    """
+    with opened(ctx) as client:
+        payload = client.command(REVOKE, {"id": account_id, "role": role.upper()})
+    done(payload, f"May not act as {role} any more", as_json=as_json)
