@@ -125,13 +125,13 @@ class Session:
             await self._energy.begin()
             start = {"build_id": work.build_id, "epoch": work.epoch}
             await self._record(work, BuildState.STARTED, reports=(("StartBuild", start),))
-            self._sampler.build_id = work.build_id
+            self._sampler.belongs_to(work.build_id)
             result = await self._drive(work, program)
             await self._conclude(work, result)
             return result
         finally:
             self._work = None
-            self._sampler.build_id = ""
+            self._sampler.belongs_to("")
             self._energy.end()
             self._settle()
 
@@ -209,7 +209,8 @@ class Session:
         self.state = SessionState.PROBING
         self._reporter.connected(identity, self.status, virtual=self._virtual)
         await self._question_unfinished()
-        self._settle()
+        self._settle(probed=True)
+        self._reporter.observed(self.status)
         self._log.info("machine_connected", firmware=identity.firmware)
 
     def _say_unreachable(self, problem: DeviceError) -> None:
@@ -260,7 +261,7 @@ class Session:
     def _heard(self, event: DeviceEvent) -> None:
         match event:
             case StatusChanged(status):
-                if self.state is not SessionState.DISCONNECTED:
+                if self.state not in {SessionState.DISCONNECTED, SessionState.PROBING}:
                     self._reporter.observed(status)
                 self._settle()
             case Sampled(sample):
@@ -285,9 +286,10 @@ class Session:
         with contextlib.suppress(DeviceError):
             await self._driver.heat_off()
 
-    def _settle(self) -> None:
+    def _settle(self, *, probed: bool = False) -> None:
         """State and readiness that follow from the machine's status when nothing runs."""
-        if self._work is not None or self.state is SessionState.DISCONNECTED:
+        unknown_yet = self.state in {SessionState.DISCONNECTED, SessionState.PROBING}
+        if self._work is not None or (unknown_yet and not probed):
             return
         status = self.status
         if status.emergency_stop is EmergencyStop.TRIGGERED:

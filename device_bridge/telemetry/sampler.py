@@ -23,7 +23,7 @@ class Sampler:
     """
 
     def __init__(self, node_id: str, *, epoch: int, feed: TelemetryFeed, clock: Clock) -> None:
-        self.build_id = ""
+        self._build_id = ""
         self._node_id = node_id
         self._epoch = epoch
         self._feed = feed
@@ -38,6 +38,11 @@ class Sampler:
         self._waiting: deque[dict[str, Any]] = deque()
         self._ready = asyncio.Event()
         self._log = structlog.get_logger("bridge.telemetry").bind(node_id=node_id)
+
+    def belongs_to(self, build_id: str) -> None:
+        """Readings from now on are of this build (none: of the machine at rest)."""
+        self.flush()
+        self._build_id = build_id
 
     def take(self, sample: TelemetrySample) -> None:
         """Add the readings of one moment."""
@@ -88,7 +93,7 @@ class Sampler:
         gap, self._gap = self._gap, 0
         message: dict[str, Any] = {
             "node_id": self._node_id,
-            "build_id": self.build_id,
+            "build_id": self._build_id,
             "epoch": self._epoch,
             "seq": self._seq,
             "channels": list(self._index),

@@ -1,0 +1,310 @@
+"""A whole bridge between a core in files and virtual machines on ptys; and its death."""
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from device_bridge.agent import Agent
+from device_bridge.journal import Journal
+from device_bridge.machines import write_machines
+from device_bridge.virtual.machine import MachinePlan
+from device_bridge.virtual.shop import VirtualAttendant, VirtualShop, configs
+from device_bridge.work import parse_work
+from ops.clock import SystemClock
+from tests.integration.bridge_fakes import FileCore
+from tests.integration.bridge_rig import milled, printed, until
+
+NODE = "node-1"
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+@asynccontextmanager
+async def shop(
+    home: Path,
+    *,
+    dialect: str = "marlin",
+    speed: float = 400.0,
+    faults: list[dict[str, Any]] | None = None,
+) -> AsyncIterator[VirtualShop]:
+    """One virtual machine with meter and attendant, written down for a bridge."""
+    core = FileCore(home / "core")
+    plan = MachinePlan(name="m1", dialect=dialect, node_id=NODE, speed=speed, faults=faults or [])
+    attendant = VirtualAttendant(core, pause_s=0.05)
+    place = VirtualShop([plan], folder=home / "run", attendant=attendant)
+    place.start()
+    write_machines(home / "machines.json", configs([plan], folder=home / "run"))
+    try:
+        yield place
+    finally:
+        place.stop()
+        await attendant.stop()
+
+
+@asynccontextmanager
+async def bridge(home: Path) -> AsyncIterator[tuple[Agent, FileCore]]:
+    """A bridge in this process."""
+    core = FileCore(home / "core")
+    agent = Agent(
+        "local",
+        home,
+        queue=core,
+        commands=core,
+        artifacts=core,
+        feed=core,
+        clock=SystemClock(),
+        heartbeat=core.beat,
+    )
+    running = asyncio.create_task(agent.run())
+    try:
+        yield agent, core
+    finally:
+        running.cancel()
+        with suppress(asyncio.CancelledError):
+            await running
+
+
+@asynccontextmanager
+async def bridge_process(home: Path) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A bridge in a process of its own."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "tests.integration.bridge_process",
+        str(home),
+        str(home / "core"),
+        cwd=CHECKOUT,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+async def test_a_build_is_accepted_run_and_reported_with_its_figures(tmp_path: Path) -> None:
+    async with shop(tmp_path) as place, bridge(tmp_path) as (_, core):
+        core.order("b1", NODE, printed(200))
+        finished = await core.told("FinishBuild")
+        await core.told("ClearBed")
+        assert finished["material_mm3"] == 24
+        assert finished["material_mg"] == 30
+        assert finished["energy_source"] == "virtual meter"
+        assert finished["energy_j"] > 1000
+        assert finished["duration_ms"] > 0
+        names = [line["name"] for line in core.commands()]
+        assert names.index("ConnectMachine") < names.index("ObserveNode")
+        assert names.index("AcceptBuild") < names.index("StartBuild") < names.index("FinishBuild")
+        assert [line["percent"] for line in core.commands("ReportProgress")][:2] == [5, 10]
+        assert core.commands("ClearBed")[0]["by"] == "virtual attendant"
+        assert place.machines[0].ledger.counts.starts == 1
+        assert not list((tmp_path / "core" / "work" / NODE).iterdir())
+
+
+async def test_samples_go_to_the_feed_in_columns_and_not_to_the_log(tmp_path: Path) -> None:
+    async with shop(tmp_path), bridge(tmp_path) as (_, core):
+        core.order("b1", NODE, printed(300, feed=3000))
+        await core.told("FinishBuild")
+        await until(lambda: any(m["build_id"] == "b1" for m in core.samples))
+        message = next(m for m in core.samples if m["build_id"] == "b1")
+        assert len(message["t"]) == len(message["c"]) == len(message["v"]) <= 1000
+        assert {message["channels"][i] for i in message["c"]} == set(message["channels"])
+        assert "power_w" in {name for m in core.samples for name in m["channels"]}
+        assert len(core.commands("ObserveNode")) < 6
+
+
+async def test_the_same_message_again_starts_nothing(tmp_path: Path) -> None:
+    async with shop(tmp_path) as place, bridge(tmp_path) as (_, core):
+        message = core.order("b1", NODE, printed(20))
+        await core.told("FinishBuild")
+        core.put("again", message)
+        await until(lambda: not list((tmp_path / "core" / "work" / NODE).iterdir()))
+        await asyncio.sleep(0.5)
+        assert place.machines[0].ledger.counts.starts == 1
+        assert len(core.commands("StartBuild")) == 1
+
+
+@pytest.mark.parametrize(
+    "lie", [{"epoch": 2}, {"artifact": {"digest": "ab" * 32, "size": 1, "format": "gcode"}}]
+)
+async def test_a_message_that_differs_from_the_log_is_refused(
+    tmp_path: Path, lie: dict[str, Any]
+) -> None:
+    async with shop(tmp_path) as place, bridge(tmp_path) as (_, core):
+        message = core.order("b1", NODE, printed(20))
+        core.put("b1", {**message, **lie})
+        await until(lambda: not list((tmp_path / "core" / "work" / NODE).iterdir()))
+        await asyncio.sleep(0.3)
+        assert place.machines[0].ledger.counts.starts == 0
+        assert not core.commands("StartBuild")
+
+
+async def test_a_lower_epoch_than_one_seen_is_refused(tmp_path: Path) -> None:
+    async with shop(tmp_path) as place, bridge(tmp_path) as (_, core):
+        core.order("b1", NODE, printed(20), epoch=7)
+        await core.told("FinishBuild")
+        core.order("b2", NODE, printed(20), epoch=6)
+        await until(lambda: not list((tmp_path / "core" / "work" / NODE).iterdir()))
+        await asyncio.sleep(0.3)
+        assert place.machines[0].ledger.counts.starts == 1
+
+
+async def test_an_unreadable_message_holds_up_nobody(tmp_path: Path) -> None:
+    async with shop(tmp_path), bridge(tmp_path) as (_, core):
+        core.put("a-bad", {"node_id": NODE, "build_id": 7})
+        core.order("b1", NODE, printed(20))
+        await core.told("FinishBuild")
+
+
+async def test_reports_wait_for_a_core_that_is_away_and_come_in_order(tmp_path: Path) -> None:
+    async with shop(tmp_path, speed=100.0), bridge(tmp_path) as (_, core):
+        core.order("b1", NODE, printed(400, feed=3000))
+        await core.told("StartBuild")
+        (core.folder / "down").touch()
+        await until(
+            lambda: json.loads((tmp_path / "run" / "m1.json").read_text())["ends"] == 1,
+            within_s=30,
+        )
+        assert not core.commands("FinishBuild")
+        (core.folder / "down").unlink()
+        await core.told("FinishBuild")
+        ours = [line["name"] for line in core.commands() if line.get("build_id") == "b1"]
+        assert ours[0] == "AcceptBuild"
+        assert ours[-1] == "FinishBuild"
+        assert len(core.commands("ReportProgress")) < 19  # what nobody heard was drawn together
+
+
+async def test_a_cable_pulled_in_mid_build_becomes_a_question_and_nothing_resumes(
+    tmp_path: Path,
+) -> None:
+    faults = [{"kind": "unplug", "at_line": 80, "for_s": 0.5}]
+    async with shop(tmp_path, faults=faults) as place, bridge(tmp_path) as (_, core):
+        core.order("b1", NODE, printed(300))
+        question = await core.told("ReportOutcomeUnknown")
+        assert question["build_id"] == "b1"
+        assert question["facts"]["lines_done"] > 0
+        await core.told("DisconnectMachine")
+        await core.told("ConnectMachine", count=2)
+        await asyncio.sleep(0.5)
+        assert place.machines[0].ledger.counts.starts == 1
+        assert not core.commands("FinishBuild")
+
+
+@pytest.mark.parametrize("dialect", ["marlin", "grbl"])
+async def test_a_bridge_killed_in_mid_build_asks_and_never_starts_again(
+    tmp_path: Path, dialect: str
+) -> None:
+    core = FileCore(tmp_path / "core")
+    gcode = printed(2000, feed=1200) if dialect == "marlin" else milled(800)
+    async with shop(tmp_path, dialect=dialect, speed=60.0) as place:
+        async with bridge_process(tmp_path) as process:
+            message = core.order("b1", NODE, gcode)
+            await core.told("ReportProgress")
+            process.kill()
+            await process.wait()
+        core.put("again", message)  # the queue may deliver once more
+        async with bridge_process(tmp_path):
+            question = await core.told("ReportOutcomeUnknown")
+            assert question["build_id"] == "b1"
+            assert question["facts"]["observed"]["availability"] == "AVAILABLE"
+            await until(lambda: not list((core.folder / "work" / NODE).iterdir()))
+            await asyncio.sleep(0.5)
+        assert place.machines[0].ledger.counts.starts == 1
+        assert len(core.commands("StartBuild")) == 1
+        assert not core.commands("FinishBuild")
+
+
+async def test_a_build_accepted_before_a_kill_is_asked_for_again_and_started_once(
+    tmp_path: Path,
+) -> None:
+    core = FileCore(tmp_path / "core")
+    core.order("b1", NODE, printed(20))
+    waiting = tmp_path / "core" / "work" / NODE / "b1.json"
+    message = waiting.read_bytes()
+    waiting.unlink()
+    journal = Journal(tmp_path / "bridge" / "journal.db")
+    await journal.open()
+    await journal.accept(parse_work(message))  # and here the bridge was killed
+    await journal.close()
+    async with shop(tmp_path) as place, bridge_process(tmp_path):
+        await core.told("FinishBuild")
+        assert place.machines[0].ledger.counts.starts == 1
+        assert len(core.commands("StartBuild")) == 1
+
+
+async def test_an_accepted_build_that_was_given_to_another_machine_is_dropped(
+    tmp_path: Path,
+) -> None:
+    core = FileCore(tmp_path / "core")
+    message = core.order("b1", NODE, printed(20))
+    (tmp_path / "core" / "work" / NODE / "b1.json").unlink()
+    journal = Journal(tmp_path / "bridge" / "journal.db")
+    await journal.open()
+    await journal.accept(parse_work(json.dumps(message).encode()))
+    await journal.close()
+    (tmp_path / "core" / "builds" / "b1").write_text(
+        json.dumps({"node_id": NODE, "epoch": 2, "digest": "0"})
+    )
+    async with shop(tmp_path) as place, bridge(tmp_path):
+        core.order("b2", NODE, printed(10), epoch=2)
+        await core.told("FinishBuild")
+        assert [line["build_id"] for line in core.commands("StartBuild")] == ["b2"]
+        assert place.machines[0].ledger.counts.starts == 1
+
+
+async def test_pause_resume_and_cancel_are_confirmed_after_the_machine_obeyed(
+    tmp_path: Path,
+) -> None:
+    async with shop(tmp_path, speed=40.0), bridge(tmp_path) as (agent, core):
+        core.order("b1", NODE, printed(3000, feed=2400))
+        await core.told("ReportProgress")
+        request = {"node_id": NODE, "build_id": "b1"}
+        assert (await agent.control("pause", request))["ok"]
+        await core.told("ReportPaused")
+        assert (await agent.control("status", request))["execution"] == "INTERRUPTED"
+        assert (await agent.control("resume", request))["ok"]
+        await core.told("ReportResumed")
+        assert (await agent.control("cancel", request))["ok"]
+        cancelled = await core.told("ConfirmCancelled")
+        assert cancelled["material_mm3"] > 0
+        refused = await agent.control("pause", {"node_id": "elsewhere", "build_id": "b1"})
+        assert refused["error"]["code"] == "NOT_FOUND"
+
+
+async def test_an_emergency_stop_is_done_first_and_recorded_after(tmp_path: Path) -> None:
+    async with shop(tmp_path, speed=40.0), bridge(tmp_path) as (agent, core):
+        core.order("b1", NODE, printed(3000, feed=2400))
+        await core.told("ReportProgress")
+        (core.folder / "down").touch()
+        receipt = await agent.emergency_stop(NODE, "operator-1")
+        assert receipt["confirmed"]
+        assert receipt["latency_ms"] < 100
+        (core.folder / "down").unlink()
+        record = await core.told("RecordEmergencyStop")
+        assert record["stopped_by"] == "operator-1"
+        failed = await core.told("FailBuild")
+        assert failed["reason"] == "EMERGENCY_STOP"
+        core.order("b2", NODE, printed(10), epoch=2)
+        await asyncio.sleep(0.3)
+        assert len(core.commands("StartBuild")) == 1
+        cleared = await agent.control("clear_fault", {"node_id": NODE, "operator": "operator-1"})
+        assert cleared["ok"], cleared
+        await core.told("FinishBuild")
+
+
+async def test_a_machine_added_to_the_file_is_taken_up_while_the_bridge_runs(
+    tmp_path: Path,
+) -> None:
+    async with bridge(tmp_path) as (_, core):
+        await until(lambda: bool(core.beats))
+        assert core.beats[0]["nodes"] == []
+        async with shop(tmp_path):
+            await core.told("ConnectMachine", within_s=10)
