@@ -1,6 +1,10 @@
-"""The commands service: the only writer of the log, on a NATS queue group of N copies."""
+"""The commands service: the only writer of the log, on a NATS queue group of N copies.
+
+Each copy carries the processes too; their lease says whose are at work.
+"""
 
 import asyncio
+import contextlib
 import hmac
 import signal
 from collections.abc import Callable
@@ -37,6 +41,7 @@ from ops.keys import token_keys
 from ops.messaging.command_client import LOGIN
 from ops.messaging.connection import address, connect, credentials
 from ops.messaging.services import register
+from ops.services import processes
 from ops.settings import Settings
 
 QUEUE = "commands"
@@ -133,18 +138,29 @@ class Desk:
 
 def main(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT."""
-    asyncio.run(serve(settings))
+    asyncio.run(_until_told(settings))
 
 
-async def serve(settings: Settings) -> None:
-    """Serve until told to stop."""
+async def _until_told(settings: Settings) -> None:
+    """Whichever of the two ends first ends both: the supervisor starts them again."""
     stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    following = asyncio.create_task(processes.serve(settings))
+    following.add_done_callback(lambda _: stopping.set())
+    try:
+        await serve(settings, stopping)
+    finally:
+        following.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await following
+
+
+async def serve(settings: Settings, stopping: asyncio.Event) -> None:
+    """Answer commands and log-ins until told to stop."""
     client = await connect(settings, "commands")
     try:
-        with Writer(settings, LoopCatalogue(loop, client)) as writer:
+        with Writer(settings, LoopCatalogue(asyncio.get_running_loop(), client)) as writer:
             await asyncio.to_thread(found, writer.bus, first_admin(settings))
             await _serve(settings, client, writer.service, stopping)
     finally:
