@@ -49,20 +49,23 @@ class Story:
             for event in aggregate.collect_events():
                 self.events.append(self._recorded(event))
 
+    def envelope(self) -> Envelope:
+        return Envelope(
+            command_id=f"command {len(self.events)}",
+            causation_id="a cause",
+            correlation_id="a story",
+            organisation_id=self.organisation_id,
+            site_id="",
+            actor=Actor(kind="user", id="anna"),
+            occurred_at=self.now,
+        )
+
     def _recorded(self, event: Any) -> RecordedEvent:
         body = {k: v for k, v in vars(event).items() if k not in _IN_ENVELOPE}
         topic = type(event).TOPIC
         return RecordedEvent(
             event=event,
-            envelope=Envelope(
-                command_id=f"command {len(self.events)}",
-                causation_id="a cause",
-                correlation_id="a story",
-                organisation_id=self.organisation_id,
-                site_id="",
-                actor=Actor(kind="user", id="anna"),
-                occurred_at=self.now,
-            ),
+            envelope=self.envelope(),
             position=len(self.events) + 1,
             kind=topic.partition(":")[0].removeprefix("imewe."),
             aggregate_id=event.originator_id,
