@@ -60,16 +60,20 @@ def test_postgres_starts_where_a_socket_path_would_be_too_long(fresh_home: Path)
 
 
 def test_postgres_starts_over_a_pid_file_that_names_a_stranger(fresh_home: Path) -> None:
-    server = EmbeddedPostgres(fresh_home, server_account(), options=FAST)
+    account = server_account()
+    server = EmbeddedPostgres(fresh_home, account, options=FAST)
     server.start()
     server.kill()
     server.finish_stop(5)
+    stranger = Child(Program(command=[str(shutil.which("sleep")), "60"], account=account))
     pid_file = fresh_home / "pgdata" / "postmaster.pid"
     lines = pid_file.read_text().splitlines()
-    pid_file.write_text("\n".join([str(os.getpid()), *lines[1:]]))
+    pid_file.write_text("\n".join([str(stranger.pid), *lines[1:]]))
     server.start()
     assert answers(server)
+    assert stranger.poll() is None
     server.stop()
+    stranger.stop()
 
 
 def test_an_initdb_that_was_killed_is_done_again(fresh_home: Path) -> None:
