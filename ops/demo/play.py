@@ -6,15 +6,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ops.cli.client import Client
 from ops.demo.report import collect
 from ops.demo.scene import Order, orders
-from ops.demo.shop import DemoError, Portal, done
+from ops.demo.shop import DemoError
 
 LIMIT_S = 900.0
 LOOK_EVERY_S = 0.5
 
 SUBMIT = """mutation($input: SubmitJobInput!) { submitJob(input: $input) {
-  jobId position problems { code message } } }"""
+  jobId position problems { code message field remedy } } }"""
 STATE = """query($id: ID!) { job(id: $id) { status parts { name productionStatus passed quantity
   builds { nodeId status percent } } } }"""
 ENDED = frozenset({"COMPLETED", "FAILED", "CANCELLED", "REJECTED"})
@@ -23,7 +24,7 @@ Watcher = Callable[[dict[str, Any]], None]
 
 
 def play(
-    portal: Portal, models: list[Path], names: dict[str, str], watcher: Watcher
+    portal: Client, models: list[Path], names: dict[str, str], watcher: Watcher
 ) -> dict[str, Any]:
     """Order the models (or ours), wait for the end, and return the report.
 
@@ -42,7 +43,7 @@ def play(
     raise DemoError(f"job {job_id} did not end within {LIMIT_S:.0f} s")
 
 
-def _submit(portal: Portal, lines: list[Order]) -> str:
+def _submit(portal: Client, lines: list[Order]) -> str:
     parts = [
         {
             "name": line.path.stem,
@@ -53,4 +54,4 @@ def _submit(portal: Portal, lines: list[Order]) -> str:
         for line in lines
     ]
     order = {"name": "Imewe demo", "parts": parts, "priority": 7}
-    return str(done(portal.execute(SUBMIT, {"input": order}))["jobId"])
+    return str(portal.command(SUBMIT, {"input": order})["jobId"])

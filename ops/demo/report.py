@@ -5,7 +5,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from ops.demo.shop import DemoError, Portal
+from ops.cli.client import Client
+from ops.demo.shop import DemoError
 
 JOB = """query($id: ID!) { job(id: $id) {
   id name status submissionTimestamp completionTimestamp
@@ -17,7 +18,7 @@ JOB = """query($id: ID!) { job(id: $id) {
   timeline(first: 1000) { position at what words partId buildId nodeId } } }"""
 
 
-def collect(portal: Portal, job_id: str, names: dict[str, str]) -> dict[str, Any]:
+def collect(portal: Client, job_id: str, names: dict[str, str]) -> dict[str, Any]:
     """The report as plain values. ``names``: machine names by node id."""
     job = portal.execute(JOB, {"id": job_id})["job"]
     if job is None:

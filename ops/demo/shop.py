@@ -1,34 +1,25 @@
 """Furnishes a virtual shop through GraphQL, as its owner would."""
 
 from pathlib import Path
-from typing import Any, Protocol
 
 from device_bridge.virtual.shop import write_plans
 from domain.shared.errors import ImeweError
+from ops.cli.client import Client
 from ops.demo.scene import MACHINES, Machine
 
 REGISTER = """mutation($name: String!, $commandId: ID!) {
   registerNode(name: $name, virtual: true, commandId: $commandId) {
-    nodeId position problems { code message } } }"""
+    nodeId position problems { code message field remedy } } }"""
 CONFIGURE = """mutation($nodeId: ID!, $profile: NodeProfileInput!) {
-  configureNode(nodeId: $nodeId, profile: $profile) { position problems { code message } } }"""
+  configureNode(nodeId: $nodeId, profile: $profile) {
+    position problems { code message field remedy } } }"""
 RECEIVE = """mutation($nodeId: ID!, $materialType: String!, $lot: String!, $quantityMg: Int53!,
     $density: Float!, $commandId: ID!) {
   receiveMaterial(nodeId: $nodeId, materialType: $materialType, lot: $lot,
     quantityMg: $quantityMg, density: $density, commandId: $commandId) {
-    position problems { code message } } }"""
+    position problems { code message field remedy } } }"""
 CLEAR = """mutation($nodeId: ID!) {
-  clearBed(nodeId: $nodeId) { position problems { code message } } }"""
-
-
-class Portal(Protocol):
-    """A signed-in client of the gateway."""
-
-    def execute(self, document: str, variables: dict[str, Any]) -> dict[str, Any]:
-        """The ``data`` of an answer. Raises ``ImeweError`` when there is none."""
-
-    def upload(self, path: Path) -> dict[str, Any]:
-        """Store a file; digest, size, format and name."""
+  clearBed(nodeId: $nodeId) { position problems { code message field remedy } } }"""
 
 
 class DemoError(ImeweError):
@@ -37,7 +28,7 @@ class DemoError(ImeweError):
     code = "DEMO_FAILED"
 
 
-def furnish(portal: Portal, home: Path) -> dict[str, str]:
+def furnish(portal: Client, home: Path) -> dict[str, str]:
     """Register, configure and stock every machine and say that the beds are clear.
 
     Returns names by node id, and leaves the virtual shop's plan in the home. Running it again
@@ -50,27 +41,19 @@ def furnish(portal: Portal, home: Path) -> dict[str, str]:
         names[node_id] = machine.name
         plans.append(machine.plan(node_id))
         _stock(portal, node_id, machine)
-        done(portal.execute(CLEAR, {"nodeId": node_id}))
+        portal.command(CLEAR, {"nodeId": node_id})
     write_plans(home / "virtual-shop.json", plans)
     return names
 
 
-def done(data: dict[str, Any]) -> dict[str, Any]:
-    """The payload of a single mutation. Raises ``DemoError`` with its first problem."""
-    (payload,) = data.values()
-    for problem in payload["problems"]:
-        raise DemoError(f"{problem['code']}: {problem['message']}")
-    return dict(payload)
-
-
-def _register(portal: Portal, machine: Machine) -> str:
+def _register(portal: Client, machine: Machine) -> str:
     named = {"name": machine.name, "commandId": f"demo-register-{machine.name}"}
-    node_id = str(done(portal.execute(REGISTER, named))["nodeId"])
-    done(portal.execute(CONFIGURE, {"nodeId": node_id, "profile": machine.profile}))
+    node_id = str(portal.command(REGISTER, named)["nodeId"])
+    portal.command(CONFIGURE, {"nodeId": node_id, "profile": machine.profile})
     return node_id
 
 
-def _stock(portal: Portal, node_id: str, machine: Machine) -> None:
+def _stock(portal: Client, node_id: str, machine: Machine) -> None:
     for material, grams, density in machine.stock:
         received = {
             "nodeId": node_id,
@@ -80,4 +63,4 @@ def _stock(portal: Portal, node_id: str, machine: Machine) -> None:
             "density": density,
             "commandId": f"demo-receive-{machine.name}-{material}",
         }
-        done(portal.execute(RECEIVE, received))
+        portal.command(RECEIVE, received)

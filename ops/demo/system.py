@@ -4,9 +4,9 @@ import contextlib
 import json
 import signal
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,60 +19,51 @@ START_S = 120.0
 STOP_S = 15.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Running:
-    """A started system. ``open_shop`` starts the virtual machines once their plan is written."""
+    """A system that `imewe up` runs. ``url``, ``mail`` and ``password`` let a client in."""
 
-    url: str
-    mail: str
-    password: str
-    home: Path
-    open_shop: Callable[[], None]
+    def __init__(self, settings: Settings, folder: Path) -> None:
+        self.home = settings.home
+        self._settings = settings
+        self._folder = folder
+        self._log = folder / "up.log"
+        up = ["up", "--home", str(settings.home), "--json"]
+        command = [sys.executable, "-P", "-m", "ops.cli.main", *up]
+        self._children = [Child(Program(command=command, log=self._log, stop_signal=signal.SIGINT))]
+        ready = self._wait()
+        self.url: str = ready["url"]
+        self.mail: str = ready["admin"]["mail"]
+        self.password: str = ready["admin"]["password"]
+
+    def open_shop(self) -> None:
+        """Start the virtual machines; their plan must be in the home."""
+        command = service_command(self._settings, "virtual-shop")
+        log = self._folder / "shop.log"
+        self._children.append(Child(Program(command=command, log=log, lifeline=True)))
+
+    def close(self) -> None:
+        """Stop everything in order."""
+        for child in self._children:
+            child.begin_stop()
+        for child in self._children:
+            child.finish_stop(STOP_S)
+
+    def _wait(self) -> dict[str, Any]:
+        (supervisor,) = self._children
+        until = time.monotonic() + START_S
+        while time.monotonic() < until and supervisor.poll() is None:
+            for line in self._log.read_text().splitlines():
+                if line.startswith('{"url"'):
+                    return dict(json.loads(line))
+            time.sleep(0.1)
+        self.close()
+        tail = "\n".join(self._log.read_text().splitlines()[-15:])
+        raise DemoError(f"the system did not come up:\n{tail}")
 
 
 @contextlib.contextmanager
 def running(settings: Settings) -> Iterator[Running]:
-    """The system while the block runs; it is stopped in order afterwards.
-
-    Raises ``DemoError`` with the end of the log when it does not come up.
-    """
-    settings.home.mkdir(parents=True, exist_ok=True)
-    children: list[Child] = []
-    log = settings.home / "demo-up.log"
-    log.unlink(missing_ok=True)
-    up = [sys.executable, "-P", "-m", "ops.cli.main", "up", "--home", str(settings.home), "--json"]
-    supervisor = Child(Program(command=up, log=log, stop_signal=signal.SIGINT))
-    children.append(supervisor)
-
-    def open_shop() -> None:
-        command = service_command(settings, "virtual-shop")
-        own = settings.home / "virtual-shop.log"
-        children.append(Child(Program(command=command, log=own, lifeline=True)))
-
-    try:
-        ready = _wait(supervisor, log)
-        yield Running(
-            url=ready["url"],
-            mail=ready["admin"]["mail"],
-            password=ready["admin"]["password"],
-            home=settings.home,
-            open_shop=open_shop,
-        )
-    finally:
-        for child in children:
-            child.begin_stop()
-        for child in reversed(children):
-            child.finish_stop(STOP_S)
-
-
-def _wait(supervisor: Child, log: Path) -> dict[str, Any]:
-    until = time.monotonic() + START_S
-    while time.monotonic() < until:
-        for line in log.read_text().splitlines():
-            if line.startswith('{"url"'):
-                return dict(json.loads(line))
-        if supervisor.poll() is not None:
-            break
-        time.sleep(0.1)
-    tail = "\n".join(log.read_text().splitlines()[-15:])
-    raise DemoError(f"the system did not come up:\n{tail}")
+    """The system while the block runs. Raises ``DemoError`` when it does not come up."""
+    with tempfile.TemporaryDirectory(prefix="imewe-demo-") as folder:
+        with contextlib.closing(Running(settings, Path(folder))) as system:
+            yield system

@@ -208,6 +208,7 @@ APP_PERMISSIONS: dict[str, dict[str, Any]] = {
         "bridge",
         publish=[
             f"imewe.command.bridge.{EMBEDDED_BRIDGE}.>",
+            f"imewe.heartbeat.{EMBEDDED_BRIDGE}",
             "imewe.telemetry.>",
             f"{_API}.CONSUMER.CREATE.IMEWE_WORK.*.imewe.work.*",
             f"{_API}.CONSUMER.INFO.IMEWE_WORK.*",
