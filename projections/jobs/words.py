@@ -11,7 +11,7 @@ from domain.dispatch.aggregate import Dispatch
 from domain.job.aggregate import Job
 from domain.part.aggregate import Part
 
-_WORDS: dict[type[Any], str | Callable[[Any], str]] = {
+WORDS: dict[type[Any], str | Callable[[Any], str]] = {
     Job.Submitted: lambda e: f"Submitted with {len(e.parts)} part(s), priority {e.priority}",
     Job.Validated: "Every part can be made",
     Job.Scheduled: "Waits for a machine",
@@ -67,7 +67,7 @@ _WORDS: dict[type[Any], str | Callable[[Any], str]] = {
 
 def words_of(event: Any) -> str:
     """One sentence; the event's name where none was written."""
-    words = _WORDS.get(type(event), type(event).__name__)
+    words = WORDS.get(type(event), type(event).__name__)
     return words if isinstance(words, str) else words(event)
 
 

@@ -54,9 +54,9 @@ def hour_of(moment: datetime) -> datetime:
 
 
 def split(since: datetime, until: datetime) -> Iterator[tuple[datetime, int]]:
-    """The hours that an interval touches, each with its share in ms."""
+    """The hours that an interval touches, each with its share in ms; none when clocks disagree."""
     hour = hour_of(since)
-    while hour < until:
+    while max(since, hour) < until:
         begin, end = max(since, hour), min(until, hour + _HOUR)
         yield hour, (end - begin) // _MS
         hour += _HOUR
