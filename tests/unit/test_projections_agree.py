@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Callable
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from domain.inventory.aggregate import ACCOUNTS, Inventory
@@ -158,6 +158,7 @@ def test_a_node_is_folded_as_the_aggregate_folds_it(taken: Taken) -> None:
     assert (row.connected_since is not None) == node.connected
 
 
+@example([(PART_STEPS[step], 1) for step in PART_DAYS[-1]], 2)
 @given(steps_of(PART_STEPS, PART_DAYS), st.integers(1, 3))
 @settings(max_examples=300, deadline=None)
 def test_a_part_and_its_pieces_are_folded_as_the_aggregate_folds_them(
