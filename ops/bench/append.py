@@ -23,6 +23,7 @@ from ops.eventstore.jetstream import JetStreamFactory
 from ops.eventstore.streams import ensure_streams
 from ops.eventstore.wire import Address
 from ops.hosting.account import server_account
+from ops.hosting.home import make_home
 from ops.messaging.server import EmbeddedNats, credentials
 
 GOAL = 2.0
@@ -31,15 +32,16 @@ BODY = (
 )
 
 
-def run(home: Path, *, rounds: int = 7, saves: int = 200) -> BenchResult:
-    """Measure on servers in ``home``, an empty folder on the disk that is meant."""
+def run(folder: Path, *, rounds: int = 7, saves: int = 200) -> list[BenchResult]:
+    """Measure on servers in a home inside ``folder``, on the disk that is meant."""
+    home = make_home(folder / "home")
     nats = EmbeddedNats(home, server_account())
     postgres = EmbeddedPostgres(home, server_account())
     nats.start()
     try:
         postgres.start()
         try:
-            return measure(nats, postgres.url, home, rounds=rounds, saves=saves)
+            return [measure(nats, postgres.url, home, rounds=rounds, saves=saves)]
         finally:
             postgres.stop()
     finally:

@@ -16,7 +16,7 @@ from ops.hosting.errors import HomeInUseError
 
 EXIT_REFUSED = 2
 EXIT_HOME_IN_USE = 3
-COMMANDS = ("up", "run", "status", "doctor", "demo")
+COMMANDS = ("up", "run", "status", "doctor", "demo", "bench")
 GROUPS: tuple[str, ...] = ()
 
 

@@ -37,7 +37,7 @@ def furnish(portal: Client, home: Path) -> dict[str, str]:
     names = {}
     plans = []
     for machine in MACHINES:
-        node_id = _register(portal, machine)
+        node_id = register(portal, machine)
         names[node_id] = machine.name
         plans.append(machine.plan(node_id))
         _stock(portal, node_id, machine)
@@ -46,7 +46,8 @@ def furnish(portal: Client, home: Path) -> dict[str, str]:
     return names
 
 
-def _register(portal: Client, machine: Machine) -> str:
+def register(portal: Client, machine: Machine) -> str:
+    """Make one machine known and configure it; its node id."""
     named = {"name": machine.name, "commandId": f"demo-register-{machine.name}"}
     node_id = str(portal.command(REGISTER, named)["nodeId"])
     portal.command(CONFIGURE, {"nodeId": node_id, "profile": machine.profile})

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from ops.demo.shop import DemoError
 from ops.hosting.children import Child, Program
 from ops.hosting.units import service_command
@@ -41,6 +43,11 @@ class Running:
         log = self._folder / "shop.log"
         self._children.append(Child(Program(command=command, log=log, lifeline=True)))
 
+    def processes(self) -> list[psutil.Process]:
+        """Every process of the system, servers and their children included."""
+        own = [psutil.Process(child.pid) for child in self._children]
+        return [*own, *(below for each in own for below in each.children(recursive=True))]
+
     def close(self) -> None:
         """Stop everything in order."""
         for child in self._children:
@@ -64,6 +71,8 @@ class Running:
 @contextlib.contextmanager
 def running(settings: Settings) -> Iterator[Running]:
     """The system while the block runs. Raises ``DemoError`` when it does not come up."""
-    with tempfile.TemporaryDirectory(prefix="imewe-demo-") as folder:
-        with contextlib.closing(Running(settings, Path(folder))) as system:
-            yield system
+    with (
+        tempfile.TemporaryDirectory(prefix="imewe-demo-") as folder,
+        contextlib.closing(Running(settings, Path(folder))) as system,
+    ):
+        yield system
