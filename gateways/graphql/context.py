@@ -17,8 +17,11 @@ class Context:
     ``position``: where a log-like subscription has come to.
     """
 
-    def __init__(self, gateway: Gateway, caller: Caller) -> None:
+    def __init__(
+        self, gateway: Gateway, caller: Caller, *, operation_name: str | None = None
+    ) -> None:
         self.gateway = gateway
+        self.operation_name = operation_name
         self.caller = caller
         self.position: int | None = None
         self.reads = Reads(gateway.pool)

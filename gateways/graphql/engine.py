@@ -1,5 +1,6 @@
 """Runs operations and puts their outcome into bytes. No inner detail leaves by an error."""
 
+import re
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
@@ -8,14 +9,18 @@ from typing import Any
 import orjson
 import structlog
 from graphql import GraphQLError
+from strawberry.schema.exceptions import CannotGetOperationTypeError
 from strawberry.types import ExecutionResult
 from strawberry.types.execution import PreExecutionError
 
-from domain.shared.errors import ImeweError
+from domain.shared.errors import ImeweError, InvalidInputError
 from gateways.graphql.context import Context
 from gateways.graphql.schema import Schema
 from gateways.ports import Gateway
 from gateways.security.bearer import Caller
+
+_DID_YOU_MEAN = re.compile(r" Did you mean .*\?")
+"""graphql-core's suggestions would show the schema piece by piece."""
 
 log = structlog.get_logger()
 
@@ -47,10 +52,11 @@ class Engine:
     def __init__(self, schema: Schema, gateway: Gateway) -> None:
         self._schema = schema
         self._gateway = gateway
+        self._discreet = gateway.production
 
     async def run(self, operation: Operation, caller: Caller) -> Outcome:
         """Run a query or a mutation."""
-        context = Context(self._gateway, caller)
+        context = Context(self._gateway, caller, operation_name=operation.operation_name)
         try:
             result = await self._schema.execute(
                 operation.query,
@@ -59,12 +65,15 @@ class Engine:
                 operation_name=operation.operation_name,
             )
             return self._outcome(result)
+        except CannotGetOperationTypeError as error:
+            wrong = InvalidInputError(error.as_http_error_reason(), field="operationName")
+            return Outcome(body=refused(wrong), executed=False)
         finally:
             await context.release()
 
     async def stream(self, operation: Operation, caller: Caller) -> AsyncGenerator[Outcome, None]:
         """Run any operation; a subscription gives many outcomes, all others one."""
-        context = Context(self._gateway, caller)
+        context = Context(self._gateway, caller, operation_name=operation.operation_name)
         results = await self._schema.stream(
             operation.query,
             variable_values=operation.variables,
@@ -97,7 +106,9 @@ class Engine:
         while isinstance(cause, GraphQLError):
             cause = cause.original_error
         if cause is None:
-            return {**error.formatted, "extensions": {"code": "GRAPHQL_VALIDATION_FAILED"}}
+            message = _DID_YOU_MEAN.sub("", error.message) if self._discreet else error.message
+            code = {"code": "GRAPHQL_VALIDATION_FAILED"}
+            return {**error.formatted, "message": message, "extensions": code}
         if isinstance(cause, ImeweError):
             return {**error.formatted, "message": cause.message, "extensions": told(cause)}
         log.error("resolver failed", path=error.path, exc_info=cause)

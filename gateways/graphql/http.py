@@ -15,6 +15,7 @@ from starlette.responses import Response
 from domain.shared.errors import ImeweError, InvalidInputError, UnauthenticatedError
 from gateways.graphql.engine import Engine, Operation, refused
 from gateways.ports import Gateway
+from gateways.rest.problems import TooLargeError
 from gateways.security.bearer import caller
 
 JSON = "application/json"
@@ -68,12 +69,6 @@ class GraphQLEndpoint:
         return bytes(body)
 
 
-class TooLargeError(InvalidInputError):
-    """The request is larger than this endpoint takes."""
-
-    code = "TOO_LARGE"
-
-
 def read_operation(body: bytes) -> Operation:
     """What a body asks for. Raises ``InvalidInputError``."""
     try:
@@ -84,8 +79,11 @@ def read_operation(body: bytes) -> Operation:
         raise InvalidInputError("batches are not taken; send one operation", field="body")
     if not isinstance(asked, dict):
         raise InvalidInputError("the body must be a JSON object", field="body")
+    query = _member(asked, "query", str, needed=True)
+    if not query.strip():
+        raise InvalidInputError("query is empty", field="query")
     return Operation(
-        query=_member(asked, "query", str, needed=True),
+        query=query,
         variables=_member(asked, "variables", dict) or {},
         operation_name=_member(asked, "operationName", str),
     )

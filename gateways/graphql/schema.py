@@ -1,14 +1,17 @@
 """The schema; its SDL is checked in as ``schema/graphql/schema.graphql``."""
 
+from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import strawberry
-from graphql import NoSchemaIntrospectionCustomRule
+from graphql import GraphQLError, NoSchemaIntrospectionCustomRule, OperationDefinitionNode
 from graphql.validation import ASTValidationRule
 from strawberry.extensions import (
     AddValidationRules,
     MaxTokensLimiter,
     ParserCache,
+    SchemaExtension,
     ValidationCache,
 )
 from strawberry.extensions.max_aliases import create_validator as alias_rule
@@ -41,6 +44,22 @@ class Schema(strawberry.Schema):
         """Nothing: the engine knows which errors are expected."""
 
 
+class OneOperation(SchemaExtension):
+    """Of several operations, the client must name the one it means; guessing could be costly."""
+
+    def on_validate(self) -> Iterator[None]:
+        """Add the error to those that were found."""
+        asked = self.execution_context
+        document = asked.graphql_document
+        if document is not None and asked.context.operation_name is None:
+            found = [d for d in document.definitions if isinstance(d, OperationDefinitionNode)]
+            if len(found) > 1:
+                unclear = GraphQLError("Say by operationName which of the operations you mean.")
+                asked.pre_execution_errors = [*(asked.pre_execution_errors or []), unclear]
+        yield
+
+
+@cache
 def build_schema(*, production: bool = False) -> Schema:
     """With limits and caches. In production the schema is not shown to strangers."""
     rules = _PRODUCTION_RULES if production else _RULES
@@ -55,6 +74,7 @@ def build_schema(*, production: bool = False) -> Schema:
             lambda: AddValidationRules(rules),
             lambda: ParserCache(REMEMBERED_DOCUMENTS),
             lambda: ValidationCache(REMEMBERED_DOCUMENTS),
+            OneOperation,
         ],
     )
 

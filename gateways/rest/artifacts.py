@@ -15,7 +15,7 @@ from domain.shared.errors import InvalidInputError, NotFoundError
 from gateways.graphql.scalars import write_instant
 from gateways.ports import Gateway
 from gateways.rest.multipart import read_file
-from gateways.rest.problems import MEDIA_TYPE
+from gateways.rest.problems import MEDIA_TYPE, TooLargeError
 from gateways.security.bearer import caller
 
 FORM_OVERHEAD_BYTES = 64 * 1024
@@ -48,12 +48,6 @@ _UPLOAD_BODY = {
 }
 
 
-class TooLargeError(InvalidInputError):
-    """The file is larger than this system takes."""
-
-    code = "TOO_LARGE"
-
-
 def artifact_routes(gateway: Gateway) -> APIRouter:
     """The routes of stored files."""
     router = APIRouter(prefix="/v1/artifacts", tags=["artifacts"])
@@ -65,7 +59,8 @@ def artifact_routes(gateway: Gateway) -> APIRouter:
         place = person.place(request.headers.get("imewe-organisation", ""))
         rules_for(ORDER, person, place)
         _refuse_too_long(request, gateway.upload_limit_bytes)
-        file = await read_file(request.headers.get("content-type", ""), _body(request))
+        body = _body(request, gateway.upload_limit_bytes)
+        file = await read_file(request.headers.get("content-type", ""), body)
         ref = await gateway.artifacts.put(file.chunks, organisation_id=place, name=file.name)
         return _success(ref, write_instant(gateway.clock.now()))
 
@@ -102,20 +97,28 @@ def _refuse_too_long(request: Request, limit: int) -> None:
     """Before a byte is read, when the client says how much will come."""
     told = request.headers.get("content-length", "")
     if told.isdigit() and int(told) > limit + FORM_OVERHEAD_BYTES:
-        raise TooLargeError(
-            f"the file is larger than the {limit} bytes this system takes",
-            field="file",
-            remedy="reduce the mesh, or ask an administrator to raise the limit",
-        )
+        raise _too_large(limit)
 
 
-async def _body(request: Request) -> AsyncIterator[bytes]:
+async def _body(request: Request, limit: int) -> AsyncIterator[bytes]:
+    taken = 0
     try:
         async for piece in request.stream():
+            taken += len(piece)
+            if taken > limit + FORM_OVERHEAD_BYTES:
+                raise _too_large(limit)
             if piece:
                 yield piece
     except ClientDisconnect:
         raise InvalidInputError("the upload is cut off", field="file") from None
+
+
+def _too_large(limit: int) -> TooLargeError:
+    return TooLargeError(
+        f"the file is larger than the {limit} bytes this system takes",
+        field="file",
+        remedy="reduce the mesh, or ask an administrator to raise the limit",
+    )
 
 
 async def _find(person: Principal, digest: str, gateway: Gateway) -> tuple[ArtifactRef, str]:

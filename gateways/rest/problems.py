@@ -23,7 +23,16 @@ from domain.shared.errors import (
 )
 
 MEDIA_TYPE = "application/problem+json"
+
+
+class TooLargeError(InvalidInputError):
+    """More bytes than this system takes."""
+
+    code = "TOO_LARGE"
+
+
 STATUS: tuple[tuple[type[ImeweError], HTTPStatus], ...] = (
+    (TooLargeError, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
     (InvalidInputError, HTTPStatus.UNPROCESSABLE_ENTITY),
     (UnauthenticatedError, HTTPStatus.UNAUTHORIZED),
     (ForbiddenError, HTTPStatus.FORBIDDEN),
