@@ -137,8 +137,10 @@ Meaning = (
 
 _OK = re.compile(r"ok(?: N(\d+))?(?: P(\d+))?(?: B(\d+))?(?= |$)")
 _RESEND = re.compile(r"(?:Resend|rs):? ?N?(\d+)")
-_HEAT = re.compile(r"(?<![A-Z@])(T\d?|B|C):(-?\d+(?:\.\d+)?)(?: ?/(-?\d+(?:\.\d+)?))?")
-_POSITION = re.compile(r"X:(-?[\d.]+) Y:(-?[\d.]+) Z:(-?[\d.]+) E:(-?[\d.]+) Count ([XYZ:\-\d ]+)")
+_HEAT = re.compile(r"(?<![A-Z@])(T\d?|B|C):(-?\d+(?:\.\d+)?)(?: ?/ ?(-?\d+(?:\.\d+)?))?")
+_POSITION = re.compile(
+    r"X:(-?[\d.]+) Y:(-?[\d.]+) Z:(-?[\d.]+) E:(-?[\d.]+) Count:? ([A-Z:\-\d. ]+)"
+)
 _CAPABILITY = re.compile(r"Cap:(\w+):([01])")
 _FIRMWARE = re.compile(r"FIRMWARE_NAME:(.+?)(?: \w+_?\w*:|$)")
 _REFUSALS = ("checksum mismatch", "Line Number is not", "No Checksum", "No Line Number")
@@ -223,5 +225,5 @@ def _position(match: re.Match[str]) -> Meaning:
         x, y, z, e = (float(match[i]) for i in range(1, 5))
     except ValueError:
         return Remark(match[0])
-    steps = tuple(int(n) for n in re.findall(r"-?\d+", match[5]))
+    steps = tuple(int(n) for n in re.findall(r":(-?\d+)", match[5]))
     return Position(x, y, z, e, steps)

@@ -4,11 +4,12 @@ Rules, each paid for on real firmware:
 
 * A refused line is answered by three lines, ``Error:``, ``Resend: N`` and ``ok``; that ``ok``
   acknowledges nothing, and the firmware has thrown away all input that it had not read yet.
+  Some firmware leaves that ``ok`` out, so it is waited for a moment before anything is sent.
 * ``Resend: N`` says that every line before N was taken, so it acknowledges them.
 * A lost ``ok`` is found by sending the oldest line again: firmware that has it refuses it and
   names the next number, firmware that lacks it takes it. Either way the machine moves once.
 * Two copies of a line may be on the wire after that. While any is unanswered a ``Resend`` is
-  obeyed only after a short quiet time, or the two sides would repeat themselves for ever.
+  obeyed only after that moment, or the two sides would repeat themselves for ever.
 """
 
 from collections import deque
@@ -91,10 +92,9 @@ class MarlinStream:
     def outgoing(self, now: float) -> bytes:
         """Bytes to write now."""
         if self._settle_until is not None:
-            if now < self._settle_until and self._unanswered > 0:
+            if now < self._settle_until:
                 return b""
-            self._settle_until = None
-            self._unanswered = 0
+            self._settled()
         frames = []
         while self._next <= self._last and self._has_room(len(self._due().frame)):
             frame = self._due().frame
@@ -112,6 +112,8 @@ class MarlinStream:
         swallow, self._swallow_ok = self._swallow_ok, False
         match meaning:
             case Ok(line=None) if swallow:
+                if self._unanswered == 0:
+                    self._settled()
                 return []
             case Ok():
                 return self._taken(meaning, now)
@@ -181,9 +183,13 @@ class MarlinStream:
         if self._flight and wanted < self._next:
             self._next = wanted
             self._bytes_out = 0
-            if self._unanswered > 0:
-                self._settle_until = now + SETTLE_S
+        self._settle_until = now + SETTLE_S
         return taken
+
+    def _settled(self) -> None:
+        self._settle_until = None
+        self._unanswered = 0
+        self._swallow_ok = False
 
     def _count_resend(self, wanted: int) -> None:
         self.resends += 1

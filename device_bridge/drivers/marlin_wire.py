@@ -64,7 +64,7 @@ class MarlinWire:
         await self._quiet(boot_s)
         self._hello = asyncio.Event()
         for _ in range(HELLO_TRIES):
-            self._transport.write(b"\nM110 N0\n")
+            self._transport.write(b"\n" + marlin.framed(0, "M110 N0"))
             if await self._greeted():
                 break
         else:

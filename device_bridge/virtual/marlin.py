@@ -165,7 +165,7 @@ class VirtualMarlin:
             if match is None:
                 self._queue.append((None, line.split("*", 1)[0].strip()))
             elif match[2].startswith("M110"):
-                self._queue.append((None, match[2]))
+                self._queue.append((int(match[1]), match[2]))
             elif problem := self._refusal(line, match):
                 self._refuse(problem)
             else:
