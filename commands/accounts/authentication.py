@@ -19,6 +19,7 @@ SHORTEST_PASSWORD = 8
 LONGEST_PASSWORD = 1024
 LONGEST_MAIL = 254
 MAIL_TAKEN = "this mail address has an account already"
+ARGON2ID = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1, type=Type.ID)
 HASHES_AT_ONCE = 2
 """Each takes 19 MiB and some 20 ms of a core; more at once would starve the commands."""
 
@@ -39,9 +40,9 @@ class PeopleStore(SecretStore, Protocol):
 class Authentication:
     """Keeps and checks what proves a person. Safe to share by threads."""
 
-    def __init__(self, secrets: PeopleStore) -> None:
+    def __init__(self, secrets: PeopleStore, *, hasher: PasswordHasher = ARGON2ID) -> None:
         self._secrets = secrets
-        self._hasher = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1, type=Type.ID)
+        self._hasher = hasher
         self._turn = BoundedSemaphore(HASHES_AT_ONCE)
         self._nobody = self._hasher.hash("nobody's password")
 
