@@ -108,9 +108,11 @@ def write_refusal(error: ImeweError) -> bytes:
 def read_answer(body: bytes) -> dict[str, Any]:
     """The answer without ``ok``. Raises the typed error that it tells."""
     try:
-        answer: dict[str, Any] = orjson.loads(body)
+        answer = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise UnavailableError("the answer cannot be read") from error
+    if not isinstance(answer, dict):
+        raise UnavailableError("the answer cannot be read")
     if answer.pop("ok", False):
         return answer
     told = answer.get("error", {})
