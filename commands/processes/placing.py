@@ -7,6 +7,7 @@ import numpy as np
 from commands.dispatches.messages import ChooseNode
 from commands.fleet.fleet import Fleet
 from commands.fleet.table import OUT_OF_SERVICE, wanted
+from commands.processes.dispatching import MOST_ATTEMPTS
 from commands.processes.outputs import Cause, Output
 from domain.dispatch.aggregate import Dispatch
 from domain.inventory.aggregate import Inventory
@@ -133,8 +134,8 @@ def _refused_before(fleet: Fleet) -> list[str]:
 
 
 def _by_urgency(fleet: Fleet, dispatches: Iterable[str]) -> list[str]:
-    """By the job's priority, then in the order of submission, then by piece; none that nobody
-    wants any more."""
+    """By the job's priority, then in the order of submission, then by piece; those that
+    are given up are left out."""
 
     def urgency(dispatch_id: str) -> tuple[int, int, int, str]:
         dispatch = fleet.dispatches[dispatch_id]
@@ -143,5 +144,8 @@ def _by_urgency(fleet: Fleet, dispatches: Iterable[str]) -> list[str]:
         place = fleet.submitted_at.get(dispatch.job_id, 0)
         return (-priority, place, dispatch.piece, dispatch_id)
 
-    going = [d for d in dispatches if not fleet.unwanted(fleet.dispatches[d])]
-    return sorted(going, key=urgency)
+    return sorted((d for d in dispatches if _may_go_on(fleet, fleet.dispatches[d])), key=urgency)
+
+
+def _may_go_on(fleet: Fleet, dispatch: Dispatch) -> bool:
+    return dispatch.attempt < MOST_ATTEMPTS and not fleet.unwanted(dispatch)

@@ -10,6 +10,7 @@ from uuid import UUID
 
 import structlog
 
+import commands.application  # noqa: F401 - every event's class must be known before it is read
 from commands.dispatches.messages import ChooseNode
 from commands.processes.assessing import Assessor
 from commands.processes.outputs import Output, Send

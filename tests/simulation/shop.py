@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid5
 
-import commands.parts.handlers  # noqa: F401 - all of them register their handlers
+import commands.service  # noqa: F401 - fills the register of handlers
 from commands.handling import HANDLERS
 from commands.principal import Principal
 from commands.processes.outputs import Ask, ClearTimer, Output, Relay, Send, SetTimer

@@ -1,0 +1,332 @@
+"""From an order to a machine and back: events in, exactly these commands out."""
+
+from datetime import timedelta
+
+from commands.builds.messages import (
+    AcceptBuild,
+    FailBuild,
+    FinishBuild,
+    InspectBuild,
+    PieceField,
+    PlanBuild,
+    ReportOutcomeUnknown,
+    ReserveBuild,
+    SendBuild,
+    StartBuild,
+)
+from commands.dispatches.messages import (
+    ChooseNode,
+    CloseDispatch,
+    FinishRevert,
+    RecordMaterialReserved,
+    RecordNodeReserved,
+    RecordSent,
+    RecordStarted,
+    RequestDispatch,
+    RevertDispatch,
+)
+from commands.inventories.messages import (
+    ConsumeMaterial,
+    ReleaseMaterial,
+    ReserveMaterial,
+    WasteMaterial,
+)
+from commands.jobs.messages import FollowPart, PartOrder, SubmitJob
+from commands.nodes.messages import (
+    BeginExecution,
+    ClearBed,
+    EndExecution,
+    PauseNode,
+    ReleaseNode,
+    ReserveNode,
+    ResumeNode,
+)
+from commands.parts.messages import (
+    MakePiece,
+    OrderPart,
+    PassPiece,
+    QueuePiece,
+    ReturnPiece,
+    SchedulePart,
+    ScrapPiece,
+    StartPiece,
+)
+from commands.processes.outputs import ClearTimer, Relay, Send, SetTimer
+from commands.processes.watchdog import accept_timer
+from domain.dispatch.aggregate import DispatchStatus
+from domain.shared.identifiers import build_id, dispatch_id, lot_id
+from tests.simulation.shop import BRIDGE, PERSON
+from tests.steps import FIGURES, PROGRAM, Steps, commands, others, validation
+
+
+def test_an_order_becomes_one_part_a_line() -> None:
+    steps = Steps()
+    parts = [
+        PartOrder(name=name, artifact_digest="f" * 64, material="PLA") for name in ("left", "right")
+    ]
+    orders = commands(steps.when(SubmitJob(name="pair", parts=parts), by=PERSON))
+    assert [type(order) for order in orders] == [OrderPart, OrderPart]
+    assert [(order.line, order.name) for order in orders] == [(0, "left"), (1, "right")]
+    assert {order.job_id for order in orders} == {steps.last_id}
+
+
+def test_a_validated_part_waits_and_asks_for_a_machine_for_each_piece() -> None:
+    steps = Steps()
+    job, part = steps.ordered(quantity=2)
+    asked = commands(steps.when(validation(part)))
+    assert asked == [
+        FollowPart(job_id=job, part_id=part, part_status="VALIDATED"),
+        SchedulePart(part_id=part),
+    ]
+    wanted = commands(steps.when(SchedulePart(part_id=part)))
+    assert wanted[0] == FollowPart(job_id=job, part_id=part, part_status="SCHEDULED")
+    assert [(type(want), want.piece) for want in wanted[1:]] == [
+        (RequestDispatch, 0),
+        (RequestDispatch, 1),
+    ]
+    assert wanted[1].work["size_mm"] == [50.0, 50.0, 10.0]
+    assert wanted[1].work["nozzle_c"] == 210
+
+
+def test_a_dispatch_goes_to_its_machine_step_by_step() -> None:
+    steps = Steps()
+    node = steps.printer()
+    _, part = steps.ordered()
+    outputs = steps.follow(validation(part), until="ChooseNode")
+    dispatch, lot = str(dispatch_id(part, 0)), str(lot_id(node, "PLA", "1"))
+    build = str(build_id(dispatch, 1))
+
+    (choice,) = commands(outputs)
+    assert (choice.dispatch_id, choice.attempt, choice.build_id) == (dispatch, 1, build)
+    assert (choice.node_id, choice.inventory_id) == (node, lot)
+    assert choice.decision["fleet_position"] == steps.processes.fleet.position
+
+    plan, reserve = commands(steps.when(choice))
+    assert isinstance(plan, PlanBuild)
+    assert plan.pieces == [PieceField(part_id=part, piece=0)]
+    assert plan.program == PROGRAM
+    assert reserve == ReserveNode(node_id=node, build_id=build)
+    assert steps.when(plan) == []
+    assert commands(steps.when(reserve)) == [
+        RecordNodeReserved(dispatch_id=dispatch, attempt=1, epoch=1)
+    ]
+    material = ReserveMaterial(inventory_id=lot, build_id=build, quantity_mg=1240)
+    record = RecordNodeReserved(dispatch_id=dispatch, attempt=1, epoch=1)
+    assert commands(steps.when(record)) == [material]
+    held = RecordMaterialReserved(dispatch_id=dispatch, attempt=1, quantity_mg=1240)
+    assert commands(steps.when(material)) == [held]
+    assert commands(steps.when(held)) == [
+        ReserveBuild(build_id=build, epoch=1, inventory_id=lot),
+        QueuePiece(part_id=part, piece=0, build_id=build, node_id=node),
+        SendBuild(build_id=build),
+    ]
+
+
+def test_a_sent_build_is_relayed_once_and_watched() -> None:
+    steps = Steps()
+    node = steps.printer()
+    job, part = steps.ordered()
+    outputs = steps.follow(validation(part), until="SendBuild")
+    (send,) = commands(outputs)
+    sent = steps.when(send)
+    build = send.build_id
+    dispatch = str(dispatch_id(part, 0))
+    assert commands(sent) == [RecordSent(dispatch_id=dispatch, attempt=1)]
+    relay, alarm = others(sent)
+    assert isinstance(relay, Relay)
+    assert relay.message["command"] == "start"
+    assert relay.message["epoch"] == 1
+    assert relay.message["artifact"] == {"digest": "a" * 64, "size": 10, "format": "gcode"}
+    assert relay.message["density_mg_per_mm3"] == 1.24
+    assert isinstance(alarm, SetTimer)
+    assert alarm.timer_id == accept_timer(build)
+    assert alarm.due - steps.log.events[-1].recorded_at == timedelta(seconds=30)
+    accept = AcceptBuild(build_id=build, node_id=node, epoch=1)
+    assert steps.when(accept, by=BRIDGE) == [ClearTimer(timer_id=accept_timer(build), lane=job)]
+
+
+def test_every_step_is_named_after_its_cause_so_that_a_second_look_asks_for_the_same() -> None:
+    steps, again = Steps(), Steps()
+    for each in (steps, again):
+        each.printer()
+        each.sent()
+    for first, second in zip(steps.log.events, again.log.events, strict=True):
+        assert first.event_id == second.event_id
+        assert first.envelope.command_id == second.envelope.command_id
+
+
+def started(steps: Steps, **profile: str) -> tuple[str, str, str, str]:
+    """A build that its machine works on: node, part, dispatch, build."""
+    node = steps.printer(**profile)
+    _, part, build = steps.sent()
+    steps.when(AcceptBuild(build_id=build, node_id=node, epoch=1), by=BRIDGE)
+    steps.follow(StartBuild(build_id=build, epoch=1), by=BRIDGE)
+    return node, part, str(dispatch_id(part, 0)), build
+
+
+def test_a_started_build_takes_its_node_its_piece_and_its_dispatch_along() -> None:
+    steps = Steps()
+    node = steps.printer()
+    _, part, build = steps.sent()
+    steps.when(AcceptBuild(build_id=build, node_id=node, epoch=1), by=BRIDGE)
+    assert commands(steps.when(StartBuild(build_id=build, epoch=1), by=BRIDGE)) == [
+        RecordStarted(dispatch_id=str(dispatch_id(part, 0)), attempt=1),
+        BeginExecution(node_id=node, build_id=build),
+        StartPiece(part_id=part, piece=0, build_id=build),
+    ]
+
+
+def test_a_finished_build_books_what_it_used_and_leaves_its_piece_to_a_person() -> None:
+    steps = Steps()
+    node, part, dispatch, build = started(steps)
+    lot = str(lot_id(node, "PLA", "1"))
+    finish = FinishBuild(build_id=build, **FIGURES, material_mg=1100)
+    assert commands(steps.when(finish, by=BRIDGE)) == [
+        ConsumeMaterial(inventory_id=lot, build_id=build, quantity_mg=1100),
+        EndExecution(node_id=node, build_id=build, outcome="finished"),
+        MakePiece(part_id=part, piece=0, build_id=build),
+        CloseDispatch(dispatch_id=dispatch, outcome="made"),
+    ]
+    assert steps.processes.fleet.parts[part].pieces == ["RUNNING"]
+
+
+def test_a_node_that_inspects_by_itself_passes_its_pieces() -> None:
+    steps = Steps()
+    _, part, _, build = started(steps, inspection="automatic")
+    finish = FinishBuild(build_id=build, **FIGURES, material_mg=1100)
+    assert PassPiece(part_id=part, piece=0) in commands(steps.when(finish, by=BRIDGE))
+
+
+def test_a_build_that_fails_on_its_machine_is_waste_and_its_piece_is_made_again_elsewhere() -> None:
+    steps = Steps()
+    node, part, dispatch, build = started(steps)
+    lot = str(lot_id(node, "PLA", "1"))
+    fail = FailBuild(build_id=build, reason="thermal", **FIGURES, material_mg=300)
+    asked = commands(steps.when(fail, by=BRIDGE))
+    scrap = ScrapPiece(part_id=part, piece=0, reason="thermal")
+    assert asked == [
+        WasteMaterial(inventory_id=lot, build_id=build, quantity_mg=300, reason="thermal"),
+        EndExecution(node_id=node, build_id=build, outcome="failed"),
+        scrap,
+        CloseDispatch(dispatch_id=dispatch, outcome="failed"),
+    ]
+    other = steps.printer("two")
+    for command in asked[:2]:
+        steps.follow(command)
+    steps.when(ClearBed(node_id=node, by="anna"), by=PERSON)
+    outputs = steps.follow(scrap, until="ChooseNode")
+    (choice,) = [c for c in commands(outputs) if isinstance(c, ChooseNode)]
+    assert choice.node_id == other
+    assert choice.decision["rejections"] == {node: "already tried"}
+
+
+def test_a_build_refused_before_it_began_gives_everything_back_and_tries_the_next_node() -> None:
+    steps = Steps()
+    node = steps.printer()
+    _, part, build = steps.sent()
+    dispatch, lot = str(dispatch_id(part, 0)), str(lot_id(node, "PLA", "1"))
+    other = steps.printer("two")
+    steps.when(AcceptBuild(build_id=build, node_id=node, epoch=1), by=BRIDGE)
+    fail = FailBuild(build_id=build, reason="no such file")
+    revert = RevertDispatch(dispatch_id=dispatch, attempt=1, reason="no such file")
+    assert commands(steps.when(fail, by=BRIDGE)) == [revert]
+    back = commands(steps.when(revert))
+    assert back == [
+        FailBuild(build_id=build, reason="withdrawn"),
+        ReleaseNode(node_id=node, build_id=build),
+        ReleaseMaterial(inventory_id=lot, build_id=build),
+        ReturnPiece(part_id=part, piece=0, build_id=build),
+        FinishRevert(dispatch_id=dispatch, attempt=1),
+    ]
+    for command in back[:-1]:
+        steps.follow(command)
+    (choice,) = commands(steps.when(back[-1]))
+    assert (choice.attempt, choice.node_id) == (2, other)
+
+
+def test_a_refused_reservation_reverts_the_attempt() -> None:
+    steps = Steps()
+    steps.printer()
+    _, part = steps.ordered()
+    (choice,) = commands(steps.follow(validation(part), until="ChooseNode"))
+    _, reserve = (out for out in steps.when(choice) if isinstance(out, Send))
+    assert reserve.on_refusal is not None
+    assert isinstance(reserve.on_refusal.command, RevertDispatch)
+
+
+def test_what_was_reserved_for_an_attempt_given_up_is_given_back_at_once() -> None:
+    steps = Steps()
+    node = steps.printer()
+    _, part = steps.ordered()
+    (choice,) = commands(steps.follow(validation(part), until="ChooseNode"))
+    plan, reserve = commands(steps.when(choice))
+    steps.when(plan)
+    steps.when(RevertDispatch(dispatch_id=choice.dispatch_id, attempt=1, reason="cancelled"))
+    assert commands(steps.when(reserve)) == [ReleaseNode(node_id=node, build_id=choice.build_id)]
+
+
+def test_two_pieces_never_get_one_node_even_before_the_log_says_that_it_is_taken() -> None:
+    steps = Steps()
+    steps.printer()
+    _, part = steps.ordered(quantity=2)
+    outputs = steps.follow(validation(part), until="ChooseNode")
+    assert len([c for c in commands(outputs) if isinstance(c, ChooseNode)]) == 1
+    assert list(steps.processes.fleet.waiting) == [str(dispatch_id(part, 1))]
+
+
+def test_a_freed_node_takes_the_most_urgent_piece_that_waits() -> None:
+    steps = Steps()
+    node = steps.printer()
+    steps.when(PauseNode(node_id=node, reason="lunch"), by=PERSON)
+    _, late = steps.ordered(priority=5)
+    _, urgent = steps.ordered(priority=9)
+    for part in (late, urgent):
+        steps.follow(validation(part))
+    (choice,) = commands(steps.when(ResumeNode(node_id=node), by=PERSON))
+    assert choice.dispatch_id == str(dispatch_id(urgent, 0))
+
+
+def test_an_unknown_outcome_is_a_question_and_its_material_is_booked_at_the_verdict() -> None:
+    steps = Steps()
+    node, part, dispatch, build = started(steps)
+    lost = ReportOutcomeUnknown(build_id=build, reason="unplugged", facts={"percent": 40})
+    asked = commands(steps.when(lost, by=BRIDGE))
+    assert asked == [
+        MakePiece(part_id=part, piece=0, build_id=build),
+        EndExecution(node_id=node, build_id=build, outcome="unknown"),
+        CloseDispatch(dispatch_id=dispatch, outcome="unknown"),
+    ]
+    for command in asked:
+        steps.follow(command)
+    assert steps.processes.fleet.parts[part].pieces == ["TO_INSPECT"]
+    assert not steps.processes.fleet.nodes[node].bed_clear
+    scrap = ScrapPiece(part_id=part, piece=0, reason="half a cube")
+    verdict = commands(steps.when(scrap, by=PERSON))
+    assert InspectBuild(build_id=build, passed=False, by="user/anna") in verdict
+    waste = next(command for command in verdict if isinstance(command, WasteMaterial))
+    assert waste.quantity_mg == 1240
+
+
+def test_after_ten_attempts_the_part_is_given_up() -> None:
+    steps = Steps()
+    node = steps.printer()
+    steps.sent()
+    for epoch in range(1, 11):
+        build = next(reversed(steps.processes.fleet.builds))
+        steps.when(AcceptBuild(build_id=build, node_id=node, epoch=epoch), by=BRIDGE)
+        steps.follow(FailBuild(build_id=build, reason="no such file"), by=BRIDGE)
+    topics = [event.topic for event in steps.log.events]
+    assert topics.count("imewe.dispatch:NodeChosen") == 10
+    assert "imewe.job:Failed" in topics
+    dispatch = next(e for e in reversed(steps.log.events) if e.topic == "imewe.dispatch:Closed")
+    assert dispatch.event.outcome == "failed"
+
+
+def test_a_dispatch_is_closed_when_nobody_wants_the_piece_any_more() -> None:
+    steps = Steps()
+    node = steps.printer()
+    _, part, build = steps.sent()
+    steps.follow(ScrapPiece(part_id=part, piece=0, reason="wrong colour"), by=PERSON)
+    dispatch = steps.log.aggregates[dispatch_id(part, 0)]
+    assert dispatch.status == DispatchStatus.CLOSED
+    assert steps.processes.fleet.nodes[node].build_id != build
