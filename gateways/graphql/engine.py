@@ -74,18 +74,20 @@ class Engine:
     async def stream(self, operation: Operation, caller: Caller) -> AsyncGenerator[Outcome, None]:
         """Run any operation; a subscription gives many outcomes, all others one."""
         context = Context(self._gateway, caller, operation_name=operation.operation_name)
-        results = await self._schema.stream(
-            operation.query,
-            variable_values=operation.variables,
-            context_value=context,
-            operation_name=operation.operation_name,
-        )
         try:
+            results = await self._schema.stream(
+                operation.query,
+                variable_values=operation.variables,
+                context_value=context,
+                operation_name=operation.operation_name,
+            )
             async with aclosing(results):
                 async for result in results:
                     outcome = replace(self._outcome(result), position=context.position)
                     await context.release()  # while the client is slow, nobody else waits
                     yield outcome
+        except GraphQLError as error:  # what cannot be parsed is raised here and not told
+            yield self._outcome(PreExecutionError(data=None, errors=[error]))
         finally:
             await context.release()
 
