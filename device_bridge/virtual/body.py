@@ -66,9 +66,21 @@ class Body:
         self._spindle_since = now
         self.spindle_w = watts
 
-    def move(self, stop: Point, *, feed_mm_s: float, extrude_mm: float = 0.0) -> None:
-        """Plan one straight move."""
-        length = math.dist(self.planner.destination, stop) or abs(extrude_mm)
+    def move(
+        self,
+        stop: Point,
+        *,
+        feed_mm_s: float,
+        extrude_mm: float = 0.0,
+        centre: tuple[float, float] | None = None,
+    ) -> None:
+        """Plan one move: straight, or with ``centre`` (x, y) once around it at most.
+
+        An arc takes its true time; on the way its position is told along the chord.
+        """
+        start = self.planner.destination
+        length = math.dist(start, stop) if centre is None else arc_mm(start, stop, centre)
+        length = length or abs(extrude_mm)
         seconds = max(length / max(feed_mm_s, 0.01), 0.0005)
         self.planner.add(stop, seconds=seconds, now=self.clock())
         self.filament_mm += extrude_mm
@@ -88,3 +100,14 @@ class Body:
         spindle = self._spindle_j + self.spindle_w * (now - self._spindle_since) * self.speed
         electronics = ELECTRONICS_W * (now - self._since)
         return electronics + heat + spindle + MOTORS_W * self.planner.moving_s
+
+
+def arc_mm(start: Point, stop: Point, centre: tuple[float, float]) -> float:
+    """Length of the shorter arc about a centre, or of the circle when it ends where it began."""
+    radius = math.dist(start[:2], centre)
+    if math.dist(start[:2], stop[:2]) < 1e-6:
+        return 2 * math.pi * radius
+    first = math.atan2(start[1] - centre[1], start[0] - centre[0])
+    last = math.atan2(stop[1] - centre[1], stop[0] - centre[0])
+    angle = abs(last - first) % (2 * math.pi)
+    return math.hypot(radius * min(angle, 2 * math.pi - angle), stop[2] - start[2])

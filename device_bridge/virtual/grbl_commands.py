@@ -16,7 +16,7 @@ SETTINGS = {
     110: "3000.000", 111: "3000.000", 112: "3000.000", 130: "300.000", 131: "200.000",
     132: "80.000",
 }  # fmt: skip
-G_CODES = frozenset({0, 1, 4, 17, 20, 21, 28, 40, 49, 53, 54, 80, 90, 91, 92, 93, 94})
+G_CODES = frozenset({0, 1, 2, 3, 4, 17, 20, 21, 28, 40, 49, 53, 54, 80, 90, 91, 92, 93, 94})
 M_CODES = frozenset({0, 2, 3, 4, 5, 7, 8, 9, 30})
 _LINE = re.compile(r"(?:\s*[A-Za-z]\s*-?\d*\.?\d+)*\s*")
 _CODES = re.compile(r"([GM])\s*0*(\d+)", re.IGNORECASE)
@@ -88,8 +88,13 @@ class GrblCommands:
         for letter, number in codes:
             if number not in (G_CODES if letter == "G" else M_CODES):
                 raise GrblError(20)
-        if set(args) & set("QREABC"):
+        arc = self._arc(codes)
+        if set(args) & set("QREABC") or (set(args) & set("IJK") and not arc):
             raise GrblError(36)
+
+    def _arc(self, codes: list[tuple[str, int]]) -> bool:
+        motions = [number for letter, number in codes if letter == "G" and number < 4]
+        return (motions[-1] if motions else self._motion) in (2, 3)
 
     def _run(
         self, codes: list[tuple[str, int]], args: dict[str, float], done: Callable[[], None]
@@ -110,7 +115,7 @@ class GrblCommands:
 
     def _modal(self, code: tuple[str, int]) -> None:
         match code:
-            case ("G", 0) | ("G", 1):
+            case ("G", 0 | 1 | 2 | 3):
                 self._motion = code[1]
             case ("G", 90) | ("G", 91):
                 self._relative = code[1] == 91
@@ -121,7 +126,7 @@ class GrblCommands:
                 self._body.spin(0.0)
 
     def _move(self, args: dict[str, float], done: Callable[[], None]) -> bool:
-        if self._motion == 1 and self.feed_mm_min <= 0:
+        if self._motion != 0 and self.feed_mm_min <= 0:
             raise GrblError(22)
         planner = self._body.planner
         if planner.free(self._body.clock()) == 0:
@@ -133,8 +138,11 @@ class GrblCommands:
             (at[i] + args[axis] if self._relative else args[axis]) if axis in args else at[i]
             for i, axis in enumerate("XYZ")
         ]
-        feed = self.feed_mm_min / 60 if self._motion == 1 else RAPID_MM_S
-        self._body.move((stop[0], stop[1], stop[2]), feed_mm_s=feed)
+        feed = self.feed_mm_min / 60 if self._motion else RAPID_MM_S
+        centre = None
+        if self._motion in (2, 3):
+            centre = (at[0] + args.get("I", 0.0), at[1] + args.get("J", 0.0))
+        self._body.move((stop[0], stop[1], stop[2]), feed_mm_s=feed, centre=centre)
         return False
 
     def _then_move(self, args: dict[str, float], done: Callable[[], None]) -> None:

@@ -66,7 +66,7 @@ class MarlinCommands:
     def execute(self, command: str, *, done: Done) -> bool:
         """Obey one command; what it prints comes before its ``ok``."""
         word = command.split(" ", 1)[0].upper()
-        if word in {"G0", "G1"}:
+        if word in {"G0", "G1", "G2", "G3"}:
             return self._move(words(command), done)
         if word in {"G28", "G29"}:
             return self._home(HOMING_S if word == "G28" else LEVELLING_S, done)
@@ -131,7 +131,15 @@ class MarlinCommands:
             for i, axis in enumerate("XYZ")
         )
         extrude = self._extrusion(args)
-        self._body.move((stop[0], stop[1], stop[2]), feed_mm_s=self._feed_mm_s, extrude_mm=extrude)
+        centre = None
+        if "I" in args or "J" in args:
+            centre = (at[0] + args.get("I", 0.0), at[1] + args.get("J", 0.0))
+        self._body.move(
+            (stop[0], stop[1], stop[2]),
+            feed_mm_s=self._feed_mm_s,
+            extrude_mm=extrude,
+            centre=centre,
+        )
 
     def _extrusion(self, args: dict[str, float]) -> float:
         if "E" not in args:
