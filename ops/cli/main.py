@@ -16,8 +16,8 @@ from ops.hosting.errors import HomeInUseError
 
 EXIT_REFUSED = 2
 EXIT_HOME_IN_USE = 3
-COMMANDS = ("up", "run", "status", "doctor", "demo", "bench")
-GROUPS: tuple[str, ...] = ()
+COMMANDS = ("up", "run", "status", "doctor", "demo", "bench", "login")
+GROUPS = ("jobs", "nodes", "inventory", "events", "users", "bridge", "projections", "schema")
 
 
 def application(words: Sequence[str]) -> typer.Typer:
