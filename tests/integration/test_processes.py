@@ -1,6 +1,7 @@
 """The processes service on a real log: an order becomes a finished part, through restarts."""
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
@@ -11,10 +12,18 @@ from ops.messaging.connection import connect
 from ops.messaging.server import EmbeddedNats
 from ops.messaging.timers import Timers
 from ops.processing.lease import Lease, LeaseLostError
-from ops.settings import Settings
+from ops.settings import CHECKOUT, Settings
 from tests.integration.processes_shop import FIGURES, Shop, running_processes, running_shop
 
 pytestmark = pytest.mark.stack
+
+PROCESSES = """
+import sys
+from pathlib import Path
+from ops.services.processes import main
+from ops.settings import Settings
+main(Settings(home=Path(sys.argv[1])))
+"""
 
 
 @pytest.fixture
@@ -132,6 +141,34 @@ async def test_a_restart_in_the_middle_goes_on_and_sends_nothing_twice(
     assert topics.count("build:Planned") == 3
     assert topics.count("part:PieceQueued") == 3
     assert topics.count("dispatch:Reverting") == 0
+
+
+@pytest.mark.parametrize("moment", ["dispatch:NodeReserved", "build:Sent"])
+async def test_a_killed_runner_is_followed_by_one_that_goes_on_from_its_position(
+    shop: Shop, fresh_settings: Settings, moment: str
+) -> None:
+    killed = await child(fresh_settings)
+    node_id = await shop.printer("virtual one")
+    await shop.order(quantity=2)
+    await shop.until(lambda topics: moment in topics)
+    killed.kill()
+    await killed.wait()
+    async with running_processes(fresh_settings):
+        await shop.make(node_id)
+        await shop.until(lambda topics: "node:ExecutionEnded" in topics)
+        await shop.do("ClearBed", node_id=node_id, by="anna")
+        await shop.make(node_id)
+        topics = await shop.until(lambda topics: "job:Completed" in topics)
+        await shop.until(lambda topics: topics.count("build:Inspected") == 2)
+    assert topics.count("build:Started") == topics.count("build:Planned") == 2
+    assert topics.count("node:Reserved") == topics.count("inventory:Reserved") == 2
+
+
+async def child(settings: Settings) -> asyncio.subprocess.Process:
+    """The processes service as a process of its own."""
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-c", PROCESSES, str(settings.home), cwd=CHECKOUT
+    )
 
 
 async def test_of_two_runners_one_works_and_the_other_takes_over_at_once(
