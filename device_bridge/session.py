@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -32,23 +31,12 @@ from device_bridge.protocols import (
     TelemetrySample,
 )
 from device_bridge.reporter import Reporter
+from device_bridge.session_state import SessionState
 from device_bridge.telemetry.sampler import Sampler
 from device_bridge.work import Work
 
 FIRST_RETRY_S = 0.5
 LONGEST_RETRY_S = 5.0
-
-
-class SessionState(StrEnum):
-    """Where the session with one machine stands."""
-
-    DISCONNECTED = "DISCONNECTED"
-    PROBING = "PROBING"
-    IDLE = "IDLE"
-    STREAMING = "STREAMING"
-    PAUSED = "PAUSED"
-    FAULTED = "FAULTED"
-    STOPPED = "STOPPED"
 
 
 class Session:

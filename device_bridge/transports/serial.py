@@ -43,7 +43,9 @@ class SerialTransport:
         try:
             port = serial.Serial(self.path, self._baudrate, timeout=0, exclusive=True)
         except (OSError, ValueError) as problem:
-            raise PortError(f"port {self.path} cannot be opened: {problem}") from problem
+            number = problem.errno if isinstance(problem, OSError) else None
+            cause = os.strerror(number) if number else str(problem)
+            raise PortError(f"port {self.path} cannot be opened: {cause}") from problem
         self._port = port
         self._backlog.clear()
         self._wake = os.pipe()

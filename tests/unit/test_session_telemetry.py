@@ -1,0 +1,162 @@
+"""Telemetry: batches, the deadband to the log, leases of heat, and what a program uses."""
+
+import asyncio
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from device_bridge import gcode
+from device_bridge.errors import BadProgramError
+from device_bridge.heat_lease import HeatLease
+from device_bridge.protocols import Availability, DeviceStatus, Execution, TelemetrySample
+from device_bridge.telemetry.deadband import Deadband
+from device_bridge.telemetry.sampler import MOST_WAITING, Sampler
+from domain.shared.errors import UnavailableError
+
+HOT = "temperature.hotend0.actual_c"
+
+
+class Noon:
+    def now(self) -> datetime:
+        return datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
+
+
+class Feed:
+    def __init__(self) -> None:
+        self.messages: list[dict[str, Any]] = []
+        self.away = False
+
+    async def publish(self, node_id: str, columns: dict[str, Any]) -> None:
+        if self.away:
+            raise UnavailableError("away")
+        self.messages.append(columns)
+
+
+def sample(**metrics: float) -> TelemetrySample:
+    return TelemetrySample(mono_s=0.0, metrics=metrics)
+
+
+async def test_readings_of_a_second_travel_as_columns() -> None:
+    feed = Feed()
+    sampler = Sampler("n1", epoch=3, feed=feed, clock=Noon())
+    sampler.belongs_to("b1")
+    sampler.take(sample(a=1.0, b=2.0))
+    sampler.take(sample(a=3.0))
+    sampler.flush()
+    running = asyncio.create_task(sampler.run())
+    await asyncio.sleep(0.01)
+    running.cancel()
+    (message,) = feed.messages
+    noon = int(Noon().now().timestamp() * 1000)
+    assert message == {
+        "node_id": "n1",
+        "build_id": "b1",
+        "epoch": 3,
+        "seq": 1,
+        "channels": ["a", "b"],
+        "t": [noon] * 3,
+        "c": [0, 1, 0],
+        "v": [1.0, 2.0, 3.0],
+    }
+
+
+async def test_no_message_holds_more_than_a_thousand_readings() -> None:
+    feed = Feed()
+    sampler = Sampler("n1", epoch=1, feed=feed, clock=Noon())
+    for number in range(450):
+        sampler.take(sample(a=float(number), b=1.0, c=2.0))
+    sampler.flush()
+    running = asyncio.create_task(sampler.run())
+    await asyncio.sleep(0.01)
+    running.cancel()
+    assert sum(len(message["t"]) for message in feed.messages) == 1350
+    assert max(len(message["t"]) for message in feed.messages) <= 1000
+
+
+async def test_a_feed_that_is_away_costs_old_readings_and_says_how_many() -> None:
+    feed = Feed()
+    sampler = Sampler("n1", epoch=1, feed=feed, clock=Noon())
+    for number in range(MOST_WAITING + 3):
+        sampler.take(sample(a=float(number)))
+        sampler.flush()
+    running = asyncio.create_task(sampler.run())
+    await asyncio.sleep(0.05)
+    running.cancel()
+    assert len(feed.messages) == MOST_WAITING
+    assert sum(message.get("gap", 0) for message in feed.messages) == 3
+
+
+def test_the_log_hears_of_a_status_once() -> None:
+    deadband = Deadband()
+    ready = DeviceStatus(availability=Availability.AVAILABLE, execution=Execution.READY)
+    assert deadband.observe(ready) is not None
+    assert deadband.observe(ready) is None
+    faulted = ready.with_fault(type="SYSTEM", code="X", text="broken")
+    told = deadband.observe(faulted)
+    assert told is not None
+    assert told["conditions"] == [
+        {"level": "FAULT", "type": "SYSTEM", "code": "X", "text": "broken"}
+    ]
+
+
+def test_only_a_crossed_limit_is_told_and_returning_needs_a_margin() -> None:
+    deadband = Deadband({HOT: 300.0})
+    assert not deadband.measured({HOT: 299.0})
+    assert deadband.measured({HOT: 301.0})
+    assert not deadband.measured({HOT: 305.0})
+    assert not deadband.measured({HOT: 297.0})
+    assert deadband.measured({HOT: 294.0})
+    assert not deadband.measured({HOT: 21.0})
+
+
+def test_heat_that_nobody_holds_a_lease_for_expires() -> None:
+    lease = HeatLease(idle_heat_s=600.0)
+    heating = {"temperature.hotend0.target_c": 200.0}
+    assert not lease.expired(heating, 0.0)
+    assert not lease.expired({"power_w": 3.0}, 700.0)
+    assert lease.expired(heating, 601.0)
+    lease.renew()
+    assert not lease.expired(heating, 1300.0)
+    assert not lease.expired({"temperature.hotend0.target_c": 0.0}, 1400.0)
+    assert not lease.expired(heating, 2100.0)
+
+
+@pytest.mark.parametrize(
+    ("raw", "command"),
+    [
+        ("G1 X1 ; comment", "G1 X1"),
+        ("(note) G0 Z5 (up)", "G0 Z5"),
+        ("N12 G1 X3*55", "G1 X3"),
+        ("; only words", ""),
+        ("   ", ""),
+    ],
+)
+def test_a_line_is_sent_without_comment_number_and_checksum(raw: str, command: str) -> None:
+    assert gcode.clean(raw) == command
+
+
+@pytest.mark.parametrize(
+    ("program", "used"),
+    [
+        ("M82\nG1 E5\nG92 E0\nG1 E5\n", 10.0),
+        ("M83\nG1 E5\nG1 E5\nG1 E-2\nG1 E2\n", 10.0),
+        ("G1 E5\nG1 E3\nG1 E5\nG1 E6\n", 6.0),
+        ("G1 X5\n", 0.0),
+    ],
+)
+def test_material_is_what_left_the_spool_for_good(
+    tmp_path: Path, program: str, used: float
+) -> None:
+    path = tmp_path / "p.gcode"
+    path.write_text(program)
+    assert gcode.survey(path, longest=90).filament_mm == pytest.approx(used)
+
+
+@pytest.mark.parametrize("line", ["M112", "M999", "M997", "G1 X" + "1" * 100])
+def test_what_a_program_may_not_hold_is_named_by_its_line(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "p.gcode"
+    path.write_text(f"G28\n{line}\n")
+    with pytest.raises(BadProgramError, match="line 2"):
+        gcode.survey(path, longest=90)
