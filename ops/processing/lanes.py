@@ -10,7 +10,7 @@ from commands.processes.outputs import Ask, Output
 from commands.processes.progress import Progress
 from domain.shared.errors import ConflictError, UnavailableError
 
-AT_ONCE = 6
+AT_ONCE = 4
 """Commands under way: fewer than the commands service has threads, so that people need not wait."""
 OPEN_LIMIT = 2000
 """Positions under way before reading on waits."""
