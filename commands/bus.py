@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -49,10 +49,23 @@ class _Order:
 
 
 class Bus:
-    """Authenticates, authorises, decides, records, answers. Safe to share by threads."""
+    """Authenticates, authorises, decides, records, answers. Safe to share by threads.
 
-    def __init__(self, ports: Ports, *, verifier: Verifier, once: Once, clock: Clock) -> None:
+    ``demand_room`` raises ``StorageFullError`` while the log has no space: a full server does not
+    always say so.
+    """
+
+    def __init__(
+        self,
+        ports: Ports,
+        *,
+        verifier: Verifier,
+        once: Once,
+        clock: Clock,
+        demand_room: Callable[[], None],
+    ) -> None:
         self._ports = ports
+        self._demand_room = demand_room
         self._verifier = verifier
         self._once = once
         self._clock = clock
@@ -82,6 +95,7 @@ class Bus:
 
     def _settle(self, order: _Order) -> dict[str, Any]:
         """Decide on the present state; when somebody was quicker, decide again on the new one."""
+        self._demand_room()
         now = self._clock.now()
         for attempt in range(ATTEMPTS):
             try:

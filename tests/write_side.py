@@ -19,6 +19,7 @@ from commands.wire import Request
 from commands.world import Ports
 from domain.account.roles import Role
 from domain.shared.aggregate import ImeweAggregate
+from domain.shared.errors import StorageFullError
 from domain.shared.identifiers import derived
 from domain.shared.recorded import Envelope
 from ops.eventstore.envelope import Record, envelope_of
@@ -52,6 +53,7 @@ class WriteSide:
         self.signer = Signer(KEY.as_pem(private=True))
         self.application = Imewe(ENVIRONMENT)
         self.people = Authentication(self.secrets, hasher=CHEAP)
+        self.full = False
         self.once: Once
         self.bus: Bus
         self.service: CommandService
@@ -73,9 +75,14 @@ class WriteSide:
             verifier=Verifier(KEY.as_pem(private=False), clock=self.clock),
             once=self.once,
             clock=self.clock,
+            demand_room=self.demand_room,
         )
         login = Login(self.application, self.people, attempts=Attempts(lambda: 0.0))
         self.service = CommandService(self.bus, login)
+
+    def demand_room(self) -> None:
+        if self.full:
+            raise StorageFullError("the log's disk is full; nothing was recorded")
 
     def close(self) -> None:
         self.once.close()

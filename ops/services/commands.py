@@ -41,6 +41,7 @@ from ops.keys import token_keys
 from ops.messaging.command_client import LOGIN
 from ops.messaging.connection import address, connect, credentials
 from ops.messaging.services import register
+from ops.messaging.space import demand_room
 from ops.services import processes
 from ops.settings import Settings
 
@@ -70,6 +71,7 @@ class Writer:
             verifier=Verifier(token_keys(settings.home).public, clock=clock),
             once=self._once,
             clock=clock,
+            demand_room=partial(demand_room, settings),
         )
         self.service = CommandService(self.bus, Login(self._application, people))
 

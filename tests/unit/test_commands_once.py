@@ -201,17 +201,29 @@ def test_after_three_more_tries_it_is_said_that_others_keep_changing_it(shop: St
     assert shop.send("CancelJob", {"job_id": shop.job_id}, by=DESIGNER)
 
 
-def test_a_full_disk_refuses_clearly_and_leaves_nothing_half_done(shop: StockedShop) -> None:
+@pytest.mark.parametrize("name", ["SubmitJob", "OpenAccount", "PauseNode"])
+def test_a_full_disk_refuses_clearly_and_leaves_nothing_half_done(
+    shop: StockedShop, name: str
+) -> None:
+    request = shop.request(name, shop.payloads()[name], by=ADMIN)
+    events, secrets = len(shop.log.records), dict(shop.secrets.values)
+    shop.full = True
+    with pytest.raises(StorageFullError):
+        shop.bus.obey(request)
+    assert (len(shop.log.records), shop.secrets.values) == (events, secrets)
+    shop.full = False
+    assert shop.bus.obey(request)["position"] > events
+
+
+def test_a_full_log_that_says_so_itself_is_understood(shop: StockedShop) -> None:
     def full() -> None:
         raise StorageFullError("the event log has no space; nothing was recorded")
 
     request = shop.request("SubmitJob", JOB, by=DESIGNER)
-    events = len(shop.log.records)
     shop.log.before.append(full)
     with pytest.raises(StorageFullError):
         shop.bus.obey(request)
-    assert len(shop.log.records) == events
-    assert shop.bus.obey(request)["position"] == events + 1
+    assert shop.bus.obey(request)["position"] == len(shop.log.records)
 
 
 def test_a_refused_command_may_be_sent_again_when_things_have_changed(shop: StockedShop) -> None:

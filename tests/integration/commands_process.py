@@ -1,0 +1,19 @@
+"""The commands service alone, without the processes, until SIGTERM. Argument: the home."""
+
+import asyncio
+import signal
+import sys
+from pathlib import Path
+
+from ops.services.commands import serve
+from ops.settings import Settings
+
+
+async def main(home: Path) -> None:
+    stopping = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
+    await serve(Settings(home=home, admin_password="correct horse"), stopping)
+
+
+if __name__ == "__main__":
+    asyncio.run(main(Path(sys.argv[1])))
