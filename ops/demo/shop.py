@@ -1,5 +1,6 @@
 """Furnishes a virtual shop through GraphQL, as its owner would."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from device_bridge.virtual.shop import write_plans
@@ -28,7 +29,9 @@ class DemoError(ImeweError):
     code = "DEMO_FAILED"
 
 
-def furnish(portal: Client, home: Path) -> dict[str, str]:
+def furnish(
+    portal: Client, home: Path, machines: Sequence[Machine] = MACHINES
+) -> dict[str, str]:
     """Register, configure and stock every machine and say that the beds are clear.
 
     Returns names by node id, and leaves the virtual shop's plan in the home. Running it again
@@ -36,7 +39,7 @@ def furnish(portal: Client, home: Path) -> dict[str, str]:
     """
     names = {}
     plans = []
-    for machine in MACHINES:
+    for machine in machines:
         node_id = register(portal, machine)
         names[node_id] = machine.name
         plans.append(machine.plan(node_id))

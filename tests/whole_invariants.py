@@ -1,0 +1,125 @@
+"""What must hold of a whole system whatever was killed."""
+
+import json
+import uuid
+from collections import Counter
+from contextlib import closing
+
+import psycopg
+from psycopg.conninfo import make_conninfo
+
+from domain.build.aggregate import Build
+from domain.shared.recorded import RecordedEvent
+from ops.database.connection import conninfo
+from ops.eventstore.chain import verify
+from ops.eventstore.client import Client
+from ops.eventstore.envelope import Record
+from ops.eventstore.reader import LogReader, recorded_event
+from ops.eventstore.wire import Address
+from ops.messaging.connection import address, credentials
+from ops.projecting.applying import parked_keys
+from projections.catalogue import CATALOGUE
+from tests.projecting import dumped, migrated, positions, project
+from tests.whole import ENDED, Whole
+
+PAGE = 1000
+
+
+def check_everything(whole: Whole, *job_ids: str) -> None:
+    """All invariants; ``job_ids``: orders that have ended or wait for an answer."""
+    records = whole_log(whole)
+    check_log(whole, records)
+    events = [recorded_event(record) for record in records]
+    check_starts(whole, events)
+    check_stock(whole)
+    check_projections(whole)
+    for job_id in job_ids:
+        job = whole.job(job_id)
+        assert job["status"] in ENDED or whole.questions(job), job
+
+
+def whole_log(whole: Whole) -> list[Record]:
+    """Every stored record, as an auditor reads it."""
+    host, port = address(whole.settings)
+    user, password = credentials(whole.settings, "projections")
+    with closing(Client(Address(host=host, port=port, user=user, password=password))) as client:
+        reader = LogReader.through_import(client)
+        records: list[Record] = []
+        while page := reader.read_raw(len(records), PAGE):
+            records += page
+        assert records[-1].sequence == len(records)
+        reader.close()
+        return records
+
+
+def check_log(whole: Whole, records: list[Record]) -> None:
+    """The chain holds from the first event, and what was acknowledged is there."""
+    assert verify(records, last=len(records)) is None
+    for aggregate_id, position in whole.acknowledged:
+        assert position <= len(records), f"position {position} was acknowledged and is lost"
+        assert records[position - 1].aggregate == aggregate_id
+
+
+def check_starts(whole: Whole, events: list[RecordedEvent]) -> None:
+    """No machine began more often than the log says, and none less, but for what is unknown.
+
+    A build whose outcome is unknown may have begun once or not at all.
+    """
+    node_of: dict[str, str] = {}
+    started: Counter[str] = Counter()
+    unknown: Counter[str] = Counter()
+    begun: Counter[str] = Counter()
+    for recorded in events:
+        key = str(recorded.aggregate_id)
+        match recorded.event:
+            case Build.Planned(node_id=node_id):
+                node_of[key] = node_id
+            case Build.Started():
+                started[node_of[key]] += 1
+                begun[key] += 1
+            case Build.OutcomeBecameUnknown():
+                unknown[node_of[key]] += 1
+    assert not [build for build, times in begun.items() if times > 1]
+    for node_id, name in whole.names.items():
+        path = whole.home / "run" / f"{name}.json"
+        moved = json.loads(path.read_text())["starts"] if path.exists() else 0
+        least = started[node_id] - unknown[node_id]
+        assert least <= moved <= started[node_id], (name, least, moved, started[node_id])
+
+
+def check_stock(whole: Whole) -> None:
+    """Nothing is negative, and every milligram that came in is somewhere."""
+    for lot in whole.lots():
+        parts = ("freeMg", "reservedMg", "consumedMg", "wastedMg", "inTransitMg")
+        assert all(lot[part] >= 0 for part in parts), lot
+        assert lot["suppliedMg"] == sum(lot[part] for part in parts) - lot["adjustedMg"], lot
+
+
+def check_projections(whole: Whole) -> None:
+    """What readers see is what a rebuild from the first event makes, byte for byte."""
+    with psycopg.connect(conninfo(whole.settings), autocommit=True) as live:
+        position, served = whole.until(lambda: _at_rest(whole, live), "projections at rest")
+        events = [recorded_event(record) for record in whole_log(whole)][:position]
+        name = f"check_{uuid.uuid4().hex}"
+        live.execute(f"CREATE DATABASE {name} TEMPLATE template0".encode())
+        try:
+            with migrated(make_conninfo(conninfo(whole.settings), dbname=name)) as fresh:
+                project(fresh, events)
+                for projection, ours, theirs in zip(CATALOGUE, dumped(fresh), served, strict=True):
+                    assert ours == theirs, f"{projection.name} differs from its rebuild"
+        finally:
+            live.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
+def _at_rest(
+    whole: Whole, live: "psycopg.Connection[tuple[object, ...]]"
+) -> tuple[int, list[bytes]] | None:
+    """All projections at one position, the log's last, and still there after they were read."""
+    last = len(whole_log(whole))
+    before = positions(live)
+    if set(before.values()) != {last} or len(before) != len(CATALOGUE):
+        return None
+    found = dumped(live)
+    for (schema,) in live.execute("SELECT schema FROM imewe.projections").fetchall():
+        assert not parked_keys(live, str(schema)), f"{schema} has parked keys"
+    return (last, found) if positions(live) == before else None
