@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import shutil
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import structlog
@@ -21,6 +23,7 @@ from domain.ports import ArtifactStore, Clock, CommandPort, TelemetryFeed
 from domain.shared.errors import ImeweError, InvalidInputError, NotFoundError
 
 HEARTBEAT_S = 5.0
+LOOK_S = 1.0
 Heartbeat = Callable[[dict[str, Any]], Awaitable[None]]
 
 
@@ -34,7 +37,7 @@ class Place:
 
 
 class Agent:
-    """One bridge. Machines come from ``folder/machines.json``, looked at every 5 s; the journal
+    """One bridge. Machines come from ``folder/machines.json``, looked at every second; the journal
     and the spool of programs lie in ``folder/bridge``."""
 
     def __init__(
@@ -70,12 +73,16 @@ class Agent:
     async def run(self) -> None:
         """Work until cancelled; then every port is given back, the machines left as they are."""
         await self._journal.open()
+        shutil.rmtree(self._spool, ignore_errors=True)  # programs of an earlier life
+        beat_at = 0.0
         try:
             while True:
                 await self._look_at_machines()
                 self._check()
-                await self._beat()
-                await asyncio.sleep(HEARTBEAT_S)
+                if monotonic() >= beat_at:
+                    beat_at = monotonic() + HEARTBEAT_S
+                    await self._beat()
+                await asyncio.sleep(LOOK_S)
         finally:
             for node_id in list(self._places):
                 await self._drop(node_id)
@@ -84,13 +91,16 @@ class Agent:
     async def control(self, verb: str, request: dict[str, Any]) -> dict[str, Any]:
         """A request of the core about one machine; refusals come back as ``error``.
 
-        ``pause``, ``resume``, ``cancel`` need ``build_id``; ``clear_fault`` needs ``operator``.
+        ``pause``, ``resume``, ``cancel`` need ``build_id``; ``clear_fault`` needs ``operator``,
+        ``calibrate`` a ``routine`` (home, level); ``status`` only asks.
         The answer says that the request was taken; its effect is reported as a command.
         """
         try:
             place = self._place(str(request.get("node_id", "")))
             if verb == "clear_fault":
                 await place.session.clear_fault(str(request.get("operator", "")))
+            elif verb == "calibrate":
+                await place.session.calibrate(str(request.get("routine", "")))
             elif verb != "status":
                 self._begin(place, verb, str(request.get("build_id", "")))
         except ImeweError as problem:

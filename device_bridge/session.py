@@ -9,7 +9,7 @@ import structlog
 
 from device_bridge.energy import EnergyCount
 from device_bridge.errors import DeviceError, MachineBusyError
-from device_bridge.heat_lease import HeatLease
+from device_bridge.heat_guard import HeatGuard
 from device_bridge.journal import BuildState, Entry, Journal
 from device_bridge.outbox import Courier
 from device_bridge.outcomes import ending, refused, unknown
@@ -28,7 +28,6 @@ from device_bridge.protocols import (
     RunResult,
     Sampled,
     StatusChanged,
-    TelemetrySample,
 )
 from device_bridge.reporter import Reporter
 from device_bridge.session_state import SessionState
@@ -73,8 +72,7 @@ class Session:
         self._turn = asyncio.Lock()
         self._unlatched = asyncio.Event()
         self._unlatched.set()
-        self._heat = HeatLease()
-        self._cooling: asyncio.Task[None] | None = None
+        self._heat = HeatGuard(node_id, driver)
         self._ready = asyncio.Event()
         self._log = structlog.get_logger("bridge.session").bind(node_id=node_id)
         driver.listen(self._heard)
@@ -163,6 +161,16 @@ class Session:
             await self._introduce(identity)
             self._connected = True
         self._unlatched.set()
+
+    async def calibrate(self, routine: str) -> None:
+        """Run one of the machine's own routines while nothing else is on it."""
+        if not self._ready.is_set():
+            raise MachineBusyError(f"machine of node {self.node_id} is {self.state}")
+        self._ready.clear()
+        try:
+            await self._driver.calibrate(routine)
+        finally:
+            self._settle()
 
     async def _stay_connected(self) -> None:
         wait = FIRST_RETRY_S
@@ -255,24 +263,12 @@ class Session:
             case Sampled(sample):
                 self._sampler.take(sample)
                 self._reporter.measured(sample, self.status)
-                self._watch_heat(sample)
+                self._heat.watch(sample, building=self._work is not None)
             case Progressed():
                 self._reporter.progressed(event)
             case LinkLost(error):
                 self._reporter.lost(error.message)
                 self._lost.set()
-
-    def _watch_heat(self, sample: TelemetrySample) -> None:
-        if self._work is not None:
-            self._heat.renew()
-        elif self._heat.expired(sample.metrics, sample.mono_s):
-            self._heat.renew()
-            self._log.warning("orphaned_heat_switched_off")
-            self._cooling = asyncio.get_running_loop().create_task(self._cool())
-
-    async def _cool(self) -> None:
-        with contextlib.suppress(DeviceError):
-            await self._driver.heat_off()
 
     def _settle(self, *, probed: bool = False) -> None:
         """State and readiness that follow from the machine's status when nothing runs."""

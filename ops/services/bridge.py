@@ -23,6 +23,9 @@ from ops.messaging.services import register
 from ops.messaging.work import NatsWorkQueue
 from ops.settings import Settings
 
+ANSWER_S = 5.0
+"""Then the same command is sent again, under the same name."""
+
 log = structlog.get_logger()
 
 
@@ -47,7 +50,9 @@ async def serve(settings: Settings, *, bridge_id: str = EMBEDDED_BRIDGE) -> None
             bridge_id,
             settings.home,
             queue=NatsWorkQueue(client),
-            commands=NatsCommandClient(client, kind="bridge", principal_id=bridge_id),
+            commands=NatsCommandClient(
+                client, kind="bridge", principal_id=bridge_id, timeout_s=ANSWER_S
+            ),
             artifacts=JetStreamArtifactStore(client),
             feed=NatsTelemetryFeed(client),
             clock=SystemClock(),

@@ -300,6 +300,20 @@ async def test_an_emergency_stop_is_done_first_and_recorded_after(tmp_path: Path
         await core.told("FinishBuild")
 
 
+async def test_a_machine_is_calibrated_only_while_nothing_is_on_it(tmp_path: Path) -> None:
+    async with shop(tmp_path, speed=40.0), bridge(tmp_path) as (agent, core):
+        await core.told("ConnectMachine")
+        wish = {"node_id": NODE, "routine": "home"}
+        await until(lambda: core.commands("ObserveNode") != [])
+        assert (await agent.control("calibrate", wish))["ok"]
+        unknown = await agent.control("calibrate", {**wish, "routine": "dance"})
+        assert unknown["error"]["code"] == "BAD_PROGRAM"
+        core.order("b1", NODE, printed(3000, feed=2400))
+        await core.told("ReportProgress")
+        refused = await agent.control("calibrate", wish)
+        assert refused["error"]["code"] == "MACHINE_BUSY"
+
+
 async def test_a_machine_added_to_the_file_is_taken_up_while_the_bridge_runs(
     tmp_path: Path,
 ) -> None:
