@@ -127,7 +127,6 @@ class Bus:
             return self._again(handling, already.aggregate, world)
         if not aggregate.pending_events:
             return self._answer(handling, aggregate)
-        aggregate.remember(world.command_name, aggregate.version)
         envelope = _envelope(order.request, world, aggregate)
         position = self._ports.application.record(aggregate, envelope=envelope)
         return _told(handling, aggregate, position)

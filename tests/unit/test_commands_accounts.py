@@ -138,6 +138,13 @@ def test_a_closed_account_opens_nothing_and_frees_its_mail(side: WriteSide) -> N
     assert log_in(side, "carl@example.org", "correct horse")["account_id"] == again != account
 
 
+def test_a_closed_account_opens_nothing_even_if_its_password_is_there(side: WriteSide) -> None:
+    account = side.send("OpenAccount", CARL, by=ADMIN)["id"]
+    side.send("CloseAccount", {"account_id": account}, by=ADMIN)
+    side.people.replace_password(account, "correct horse")
+    assert log_in(side, "carl@example.org", "correct horse")["error"]["code"] == "UNAUTHENTICATED"
+
+
 def test_an_account_that_was_interrupted_between_secret_and_event_can_be_opened(
     side: WriteSide,
 ) -> None:

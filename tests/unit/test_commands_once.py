@@ -10,6 +10,7 @@ from uuid import UUID
 import pytest
 from eventsourcing.persistence import IntegrityError
 
+from commands.turns import Turns
 from domain.shared.aggregate import REMEMBERED_COMMANDS
 from domain.shared.errors import (
     ConflictError,
@@ -188,6 +189,27 @@ def test_two_people_changing_one_job_at_once_are_both_obeyed(shop: StockedShop) 
     job = shop.application.load(UUID(shop.job_id))
     assert shop.refolded(job) == job
     assert max(answer["position"] for answer in answers) == len(shop.log.records)
+
+
+def test_commands_of_one_process_on_one_object_wait_for_each_other() -> None:
+    turns, order = Turns(), list[str]()
+    job, other = UUID(int=1), UUID(int=2)
+
+    def second() -> None:
+        with turns.turn() as turn:
+            turn.wait_for(job)
+            order.append("second")
+
+    with ThreadPoolExecutor(1) as pool:
+        with turns.turn() as turn:
+            turn.wait_for(job)
+            turn.wait_for(other)  # one lock at a time: this does not wait
+            waiting = pool.submit(second)
+            with turns.turn() as free:
+                free.wait_for(other)
+            order.append("first")
+        waiting.result(5)
+    assert order == ["first", "second"]
 
 
 def test_after_three_more_tries_it_is_said_that_others_keep_changing_it(shop: StockedShop) -> None:
