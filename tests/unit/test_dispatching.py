@@ -330,3 +330,50 @@ def test_a_dispatch_is_closed_when_nobody_wants_the_piece_any_more() -> None:
     dispatch = steps.log.aggregates[dispatch_id(part, 0)]
     assert dispatch.status == DispatchStatus.CLOSED
     assert steps.processes.fleet.nodes[node].build_id != build
+
+
+def test_material_reserved_for_an_attempt_given_up_is_given_back_at_once() -> None:
+    steps = Steps()
+    steps.printer()
+    _, part = steps.ordered()
+    (reserve,) = commands(steps.follow(validation(part), until="ReserveMaterial"))
+    dispatch = str(dispatch_id(part, 0))
+    steps.when(RevertDispatch(dispatch_id=dispatch, attempt=1, reason="cancelled"))
+    assert commands(steps.when(reserve)) == [
+        ReleaseMaterial(inventory_id=reserve.inventory_id, build_id=reserve.build_id)
+    ]
+
+
+def test_a_piece_scrapped_while_its_attempt_is_given_up_is_not_tried_again() -> None:
+    steps = Steps()
+    node = steps.printer()
+    _, part, build = steps.sent()
+    dispatch = str(dispatch_id(part, 0))
+    steps.when(AcceptBuild(build_id=build, node_id=node, epoch=1), by=BRIDGE)
+    steps.when(FailBuild(build_id=build, reason="no such file"), by=BRIDGE)
+    steps.when(ScrapPiece(part_id=part, piece=0, reason="wrong colour"), by=PERSON)
+    revert = RevertDispatch(dispatch_id=dispatch, attempt=1, reason="no such file")
+    *back, finish = commands(steps.when(revert))
+    for command in back:
+        steps.follow(command, until="ChooseNode")
+    assert commands(steps.when(finish)) == [
+        CloseDispatch(dispatch_id=dispatch, outcome="cancelled")
+    ]
+
+
+def test_a_node_whose_reservation_was_refused_is_offered_to_whoever_else_waits() -> None:
+    steps = Steps()
+    node = steps.printer()
+    _, first = steps.ordered()
+    _, second = steps.ordered()
+    (choice,) = commands(steps.follow(validation(first), until="ChooseNode"))
+    plan, _ = commands(steps.when(choice))
+    steps.when(plan)
+    steps.follow(validation(second))
+    steps.when(PauseNode(node_id=node, reason="lunch"), by=PERSON)
+    steps.when(ResumeNode(node_id=node), by=PERSON)
+    revert = RevertDispatch(dispatch_id=choice.dispatch_id, attempt=1, reason="it was held")
+    offers = [c for c in commands(steps.when(revert)) if isinstance(c, ChooseNode)]
+    assert [(offer.dispatch_id, offer.node_id) for offer in offers] == [
+        (str(dispatch_id(second, 0)), node)
+    ]
