@@ -15,6 +15,7 @@ from ops.projecting.places import (
     forget,
     leftovers,
     next_rebuild,
+    position_of,
     retire,
     switch,
 )
@@ -80,9 +81,9 @@ def _rebuild(
 
 
 def _clear(connection: Connection, projection: Projection) -> None:
-    """Drop what killed rebuilds left; a new version that a runner is building is not ours."""
-    building = f"{projection.name}_v{projection.version}"
+    """Drop what earlier ones left; a new version that a runner is building is not ours."""
+    first = f"{projection.name}_v{projection.version}"
     for schema in leftovers(connection, projection):
-        if schema != building:
+        if schema != first or position_of(connection, schema) is None:
             forget(connection, schema)
             retire(connection, schema)

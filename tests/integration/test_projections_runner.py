@@ -15,7 +15,8 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from domain.node.aggregate import Node
 from domain.shared.recorded import RecordedEvent
 from ops.database.server import EmbeddedPostgres
-from ops.projecting.places import Connection
+from ops.projecting.errors import RebuildRunningError
+from ops.projecting.places import Connection, create, next_rebuild, retire, switch
 from ops.projecting.rebuild import rebuild
 from ops.projecting.runner import Announcement
 from projections.catalogue import CATALOGUE, projection_named
@@ -294,3 +295,34 @@ def test_what_a_killed_rebuild_left_is_cleared(connection: Connection) -> None:
     assert schemas(connection, "nodes") == ["nodes_v1", "nodes_v1_r2"]
     assert rebuild(connection, MemoryLog(events), NODES).schema == "nodes_v1_r2"
     assert schemas(connection, "nodes") == ["nodes_v1_r2"]
+
+
+def test_a_schema_that_somebody_still_reads_stays_until_the_next_rebuild(
+    connection: Connection, database_url: str
+) -> None:
+    events = busy_shop(1).events
+    project(connection, events, projections=[NODES])
+    with psycopg.connect(database_url) as reader:
+        reader.execute("SELECT 1")
+        schema = next_rebuild(connection, NODES)
+        create(connection, NODES, schema)
+        assert switch(connection, NODES, schema) == "nodes_v1"
+        assert not retire(connection, "nodes_v1", timeout=0.1)
+        assert schemas(connection, "nodes") == ["nodes_v1", "nodes_v1_r2"]
+    rebuild(connection, MemoryLog(events), NODES)
+    assert schemas(connection, "nodes") == ["nodes_v1_r3"]
+
+
+def test_two_rebuilds_of_one_projection_do_not_meet(
+    connection: Connection, database_url: str
+) -> None:
+    events = busy_shop(1).events
+
+    def rival(_position: int) -> None:
+        with (
+            psycopg.connect(database_url, autocommit=True) as other,
+            pytest.raises(RebuildRunningError, match="nodes is being rebuilt"),
+        ):
+            rebuild(other, MemoryLog(events), NODES)
+
+    assert rebuild(connection, MemoryLog(events), NODES, progress=rival).events == len(events)
