@@ -49,8 +49,19 @@ class Reads:
     async def _reading(self, names: tuple[str, ...], at_least: int | None) -> Reading:
         known = self._open.get(names)
         if known is None or (at_least is not None and known.position < at_least):
-            known = await self._stack.enter_async_context(
-                reading(self._pool, names, at_least=at_least)
-            )
+            known = await self._fresh(names, at_least)
             self._open[names] = known
         return known
+
+    async def _fresh(self, names: tuple[str, ...], at_least: int | None) -> Reading:
+        """A pool notices a broken connection only by using it: after a failure it looks through
+        all of them, and the reading is tried once more. That costs nothing while all is well."""
+        try:
+            return await self._stack.enter_async_context(
+                reading(self._pool, names, at_least=at_least)
+            )
+        except psycopg.OperationalError:
+            await self._pool.check()
+            return await self._stack.enter_async_context(
+                reading(self._pool, names, at_least=at_least)
+            )

@@ -21,7 +21,15 @@ from domain.shared.errors import (
 
 PATIENCE_S = 60.0
 UPLOAD_PATIENCE_S = 3600.0
+CLOSE_S = 0.5
+"""Messages that nobody wants any more may stand before the answer to our goodbye."""
 SUBPROTOCOL = Subprotocol("graphql-transport-ws")
+OF_THE_GATEWAY: dict[str, type[ImeweError]] = {
+    "POSITION_NOT_REACHED": UnavailableError,
+    "PROJECTION_NOT_BUILT": UnavailableError,
+    "TOO_LARGE": InvalidInputError,
+}
+"""Codes of its own, by the errors that mean the same to a client."""
 LOGIN = """mutation($mail: String!, $password: String!) {
   login(mail: $mail, password: $password) {
     token expiresAt me { accountId name grants { role organisationId } }
@@ -110,6 +118,7 @@ class Client:
                 subprotocols=[SUBPROTOCOL],
                 compression=None,
                 proxy=None,
+                close_timeout=CLOSE_S,
             ) as socket:
                 yield from self._converse(socket, document, variables or {})
         except (WebSocketException, OSError) as error:
@@ -166,7 +175,7 @@ class Client:
 
 def error_of(problem: dict[str, Any]) -> ImeweError:
     """The typed error of a problem."""
-    kind = ERRORS.get(problem.get("code", ""), ImeweError)
+    kind = ({**ERRORS, **OF_THE_GATEWAY}).get(problem.get("code", ""), ImeweError)
     return kind(
         problem.get("message") or problem.get("detail") or "refused",
         field=problem.get("field") or "",

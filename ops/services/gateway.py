@@ -11,6 +11,7 @@ import structlog
 import uvicorn
 import uvloop
 from nats.aio.client import Client
+from psycopg_pool import AsyncConnectionPool
 
 from commands.tokens import Signer, Verifier
 from gateways.app import create_app
@@ -19,7 +20,7 @@ from gateways.ports import Gateway
 from gateways.security.sign_in import SignIn
 from ops.artifacts.store import JetStreamArtifactStore
 from ops.clock import SystemClock
-from ops.database.connection import async_pool
+from ops.database.connection import conninfo
 from ops.hosting.entrance import gateway_url, http_port
 from ops.keys import token_keys
 from ops.messaging.command_client import NatsCommandClient
@@ -83,8 +84,14 @@ async def built(settings: Settings) -> AsyncIterator[tuple[Gateway, Client]]:
     """The gateway's parts on real connections, and the NATS connection among them."""
     clock = SystemClock()
     keys = token_keys(settings.home)
-    async with async_pool(settings, most=CONNECTIONS, autocommit=True) as pool:
-        pool.timeout = POOL_PATIENCE_S
+    async with AsyncConnectionPool(
+        conninfo(settings),
+        min_size=1,
+        max_size=CONNECTIONS,
+        timeout=POOL_PATIENCE_S,
+        open=False,
+        kwargs={"autocommit": True},
+    ) as pool:
         hub: LiveHub | None = None
         told = nats_options(settings, "gateway")["reconnected_cb"]
 

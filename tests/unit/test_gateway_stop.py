@@ -1,0 +1,116 @@
+"""The emergency stop: rights first, then straight to the bridge."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from domain.shared.errors import UnavailableError
+from projections.nodes.rows import NodeRow
+from tests.gateway_tools import ELSEWHERE, ORGANISATION, PERSON, Bench
+
+STOP = """mutation($id: ID!) { emergencyStop(nodeId: $id) {
+  nodeId receipt { confirmed nativeText latencyMs roundTripMs }
+  problems { __typename remedy } } }"""
+NODE = NodeRow(
+    id="3f6c9b62-6c5e-5f0e-9d0a-2a3f0d1c2b4e",
+    organisation_id=ORGANISATION,
+    owner_id=PERSON,
+    name="prusa-1",
+    bridge="hall-2",
+    virtual=False,
+    status="IDLE",
+    process="fdm",
+    profile={},
+    profile_version=1,
+    connected=True,
+    identity={},
+    disconnect_reason="",
+    availability="AVAILABLE",
+    execution="READY",
+    emergency_stop="ARMED",
+    conditions=[],
+    bed_clear=True,
+    held=False,
+    holding="",
+    stopped=False,
+    build_id="",
+    epoch=0,
+    builds_ended=0,
+    registered_at=datetime(2026, 1, 1, tzinfo=UTC),
+    connected_since=None,
+    executing_since=None,
+    connected_ms=0,
+    executing_ms=0,
+    created=1,
+    position=1,
+    version=1,
+)
+
+
+@pytest.fixture
+def bench() -> Bench:
+    made = Bench()
+    made.gateway.whereabouts.learn(NODE)
+    return made
+
+
+async def test_a_stop_reaches_the_bridge_while_the_database_is_away(bench: Bench) -> None:
+    answer = await bench.ask(STOP, {"id": NODE.id}, token=bench.token("operator"))
+    payload = answer["data"]["emergencyStop"]
+    assert bench.stops.stopped == [("hall-2", NODE.id, f"user/{PERSON}")]
+    assert payload["receipt"]["confirmed"] is True
+    assert payload["receipt"]["nativeText"] == "halted"
+    assert payload["receipt"]["roundTripMs"] < 250
+    assert bench.commands.sent == []
+
+
+@pytest.mark.parametrize("role", ["designer", "vendor", "viewer", "auditor"])
+async def test_who_may_not_stop_a_machine_does_not(bench: Bench, role: str) -> None:
+    answer = await bench.ask(STOP, {"id": NODE.id}, token=bench.token(role))
+    (problem,) = answer["data"]["emergencyStop"]["problems"]
+    assert problem["__typename"] == "Forbidden"
+    assert bench.stops.stopped == []
+
+
+async def test_another_organisations_machine_is_not_found(bench: Bench) -> None:
+    token = bench.token("admin", place=ELSEWHERE)
+    answer = await bench.ask(STOP, {"id": NODE.id}, token=token)
+    (problem,) = answer["data"]["emergencyStop"]["problems"]
+    assert problem["__typename"] == "NotFound"
+    assert bench.stops.stopped == []
+
+
+async def test_a_right_in_one_organisation_is_none_in_another(bench: Bench) -> None:
+    foreign = replace(NODE, id="4f6c9b62-6c5e-5f0e-9d0a-2a3f0d1c2b4e", organisation_id=ELSEWHERE)
+    bench.gateway.whereabouts.learn(foreign)
+    token = bench.signer.sign(
+        account_id=PERSON,
+        name="Ada",
+        grants=[
+            {"role": "operator", "organisation_id": ORGANISATION},
+            {"role": "viewer", "organisation_id": ELSEWHERE},
+        ],
+        token_id="t",
+        now=bench.clock.now(),
+        ttl_s=60,
+    )
+    answer = await bench.ask(STOP, {"id": foreign.id}, token=token)
+    (problem,) = answer["data"]["emergencyStop"]["problems"]
+    assert problem["__typename"] == "Forbidden"
+
+
+async def test_a_bridge_that_does_not_answer_sends_the_person_to_the_machine(bench: Bench) -> None:
+    bench.stops.refusal = UnavailableError("no answer", remedy="press the machine's own stop")
+    payload = (await bench.ask(STOP, {"id": NODE.id}))["data"]["emergencyStop"]
+    assert payload["receipt"] is None
+    (problem,) = payload["problems"]
+    assert problem == {"__typename": "Unavailable", "remedy": "press the machine's own stop"}
+
+
+async def test_an_id_that_would_name_another_subject_reaches_no_bridge(bench: Bench) -> None:
+    for wrong in ("*", ">", "a.b", "", NODE.id + ".x"):
+        answer = await bench.ask(STOP, {"id": wrong})
+        (problem,) = answer["data"]["emergencyStop"]["problems"]
+        assert problem["__typename"] == "NotFound"
+    assert bench.stops.stopped == []
