@@ -5,11 +5,14 @@ from dataclasses import replace
 
 import pytest
 
+from domain.job.aggregate import Job
+from domain.shared.recorded import RecordedEvent
 from ops.projecting.applying import Batch, apply
 from ops.projecting.errors import FencedError
 from ops.projecting.places import Connection, look_at, settle
 from projections.catalogue import CATALOGUE, projection_named
 from projections.jobs.projector import Jobs
+from projections.rows import Rows
 from tests.projecting import dumped, migrated, project
 from tests.stories import Shop, Story, busy_shop
 
@@ -136,6 +139,30 @@ def test_an_event_that_cannot_be_folded_parks_its_aggregate_and_no_other(
     parked = connection.execute("SELECT key, position, skipped FROM imewe.parked_keys").fetchall()
     later = [e for e in events if e.aggregate_id == first.id][1:]
     assert parked == [(str(first.id), lost.position, len(later))]
+
+
+class Halfway(Jobs):
+    """Raises after it has told the rows that a job is complete."""
+
+    def fold(self, rows: Rows, recorded: RecordedEvent) -> None:
+        super().fold(rows, recorded)
+        if isinstance(recorded.event, Job.Completed):
+            raise ZeroDivisionError
+
+
+def test_half_of_a_fold_is_never_written(connection: Connection) -> None:
+    story = Story()
+    shop = Shop.opened(story)
+    jobs = {str(shop.make().id), str(shop.make().id)}
+    project(connection, story.events, projections=[Halfway()])
+    found = rows(connection, "jobs", "SELECT id, status FROM jobs")
+    assert found == [(job_id, "IN_PROGRESS") for job_id, _ in found]
+    assert {job_id for job_id, _ in found} == jobs
+    told = rows(connection, "jobs", "SELECT 1 FROM timeline WHERE what = 'Job.Completed'")
+    assert told == []
+    parked = connection.execute("SELECT key, reason FROM imewe.parked_keys").fetchall()
+    assert {key for key, _ in parked} == jobs
+    assert {reason for _, reason in parked} == {"imewe.job:Completed: ZeroDivisionError: "}
 
 
 def test_a_row_that_postgresql_refuses_parks_its_aggregate_and_no_other(
