@@ -22,6 +22,7 @@ from ops.messaging.live_feed import NatsTelemetryFeed
 from tests.gateway_stack import GCODE, PROBLEMS, REGISTER, SUBMIT, Stack, order, running_stack
 
 JOB = "query($id: ID!, $at: Position) { job(id: $id, atLeast: $at) { id name priority status } }"
+NODE = "query($id: ID!, $at: Position) { node(id: $id, atLeast: $at) { name } }"
 PRIORITY = f"""mutation($id: ID!, $priority: Int!) {{
   reprioritizeJob(jobId: $id, priority: $priority) {{ position {PROBLEMS} }} }}"""
 CANCEL = f"mutation($id: ID!) {{ cancelJob(jobId: $id) {{ position {PROBLEMS} }} }}"
@@ -211,7 +212,9 @@ def test_pages_never_slip_while_others_order(admin: Client, digest: str) -> None
 async def test_telemetry_comes_through_as_the_bridge_publishes_it(
     stack: Stack, admin: Client
 ) -> None:
-    node_id = admin.command(REGISTER, {"name": "sampled", "bridge": "local"})["nodeId"]
+    made = admin.command(REGISTER, {"name": "sampled", "bridge": "local"})
+    node_id = made["nodeId"]
+    admin.execute(NODE, {"id": node_id, "at": made["position"]})
     query = """subscription($id: ID!) { telemetry(nodeId: $id) {
       sequence readings { channel value } } }"""
     heard: list[dict[str, Any]] = []
@@ -236,7 +239,7 @@ async def test_telemetry_comes_through_as_the_bridge_publishes_it(
 
 def test_an_emergency_stop_without_a_bridge_says_what_to_do_at_once(admin: Client) -> None:
     made = admin.command(REGISTER, {"name": "far away", "bridge": "elsewhere"})
-    admin.execute(JOB, {"id": ELSEWHERE, "at": made["position"]})
+    admin.execute(NODE, {"id": made["nodeId"], "at": made["position"]})
     began = time.monotonic()
     payload = admin.execute(STOP, {"id": made["nodeId"]})["emergencyStop"]
     assert time.monotonic() - began < 1
