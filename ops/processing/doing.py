@@ -7,6 +7,7 @@ from typing import Final
 
 import structlog
 
+from commands.dispatches.messages import ChooseNode
 from commands.processes.outputs import Ask, ClearTimer, Output, Relay, Send, SetTimer
 from domain.ports import CommandPort
 from domain.shared.errors import ConflictError, DuplicateCommandError, ImeweError, UnavailableError
@@ -76,6 +77,8 @@ class Doer:
                 instead=send.on_refusal.name if send.on_refusal else None,
             )
             return send.on_refusal
+        if isinstance(send.command, ChooseNode):
+            _tell(send.command, send.correlation_id)
         return None
 
     async def _ask(self, ask: Ask) -> None:
@@ -91,6 +94,20 @@ class Doer:
                 log.info("bridge silent", verb=ask.verb, reason=problem.message, **_about(ask))
             if tries_left:
                 await asyncio.sleep(ASK_PAUSE_S)
+
+
+def _tell(choice: ChooseNode, correlation_id: str) -> None:
+    best = choice.decision["candidates"][0]
+    log.info(
+        "node chosen",
+        dispatch_id=choice.dispatch_id,
+        attempt=choice.attempt,
+        node_id=choice.node_id,
+        score=best["score"],
+        runner_up=choice.decision["runner_up"],
+        rejected=choice.decision["rejected"],
+        correlation_id=correlation_id,
+    )
 
 
 def _about(ask: Ask) -> dict[str, str]:

@@ -30,6 +30,8 @@ from ops.settings import Settings
 NAME: Final = "processes"
 LOG_USER: Final = "log_processes"
 AGAIN_S: Final = 1.0
+ANSWER_WITHIN_S: Final = 5.0
+"""Then the same command is sent again: a server that was killed answers nobody."""
 
 log = structlog.get_logger()
 
@@ -59,7 +61,9 @@ async def serve(settings: Settings, *, accept_within: timedelta = ACCEPT_WITHIN)
         stack.push_async_callback(geometry.close)
         stack.push_async_callback(slicer.close)
         outside = Outside(
-            commands=NatsCommandClient(app, kind="service", principal_id=NAME),
+            commands=NatsCommandClient(
+                app, kind="service", principal_id=NAME, timeout_s=ANSWER_WITHIN_S
+            ),
             relay=WorkRelay(app),
             timers=Timers(log_connection),
             assessor=Assessor(inspector=StoredInspector(store, geometry), slicer=slicer),

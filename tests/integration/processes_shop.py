@@ -109,7 +109,7 @@ class Shop:
 
     async def take_work(self, node_id: str) -> dict[str, Any]:
         """The next work message of a node, acknowledged."""
-        item = await asyncio.wait_for(self.work.pull(node_id), 10)
+        item = await asyncio.wait_for(self.work.pull(node_id), 25)
         await item.acknowledge()
         message: dict[str, Any] = orjson.loads(item.body)
         return message

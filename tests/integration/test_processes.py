@@ -1,7 +1,10 @@
 """The processes service on a real log: an order becomes a finished part, through restarts."""
 
 import asyncio
+import os
+import signal
 import sys
+import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
@@ -162,6 +165,28 @@ async def test_a_killed_runner_is_followed_by_one_that_goes_on_from_its_position
         await shop.until(lambda topics: topics.count("build:Inspected") == 2)
     assert topics.count("build:Started") == topics.count("build:Planned") == 2
     assert topics.count("node:Reserved") == topics.count("inventory:Reserved") == 2
+
+
+async def test_a_killed_log_server_is_waited_for_and_nothing_is_done_twice(
+    shop: Shop, fresh_nats: EmbeddedNats, fresh_settings: Settings
+) -> None:
+    async with running_processes(fresh_settings):
+        node_id = await shop.printer("virtual one")
+        await shop.order()
+        await shop.until(lambda topics: "dispatch:NodeChosen" in topics)
+        assert fresh_nats.pid
+        os.kill(fresh_nats.pid, signal.SIGKILL)
+        await asyncio.to_thread(started_again, fresh_nats)
+        await shop.make(node_id)
+        topics = await shop.until(lambda topics: "job:Completed" in topics, within=30)
+    assert topics.count("build:Started") == topics.count("node:Reserved") == 1
+
+
+def started_again(server: EmbeddedNats) -> None:
+    """The server as its supervisor would start it."""
+    while server.poll() is None:
+        time.sleep(0.01)
+    server.start()
 
 
 async def child(settings: Settings) -> asyncio.subprocess.Process:

@@ -37,7 +37,6 @@ from commands.parts.messages import (
     ValidatePart,
 )
 from commands.principal import Principal
-from domain.build.aggregate import Build
 from domain.inventory.aggregate import Inventory
 from domain.job.aggregate import Job
 from domain.node.aggregate import Node
@@ -296,7 +295,3 @@ class Players:
                     node_id=node_id, material=material, lot="1", quantity_mg=5_000
                 )
                 self.do(receive, by=PERSON)
-
-    def builds(self) -> list[Build]:
-        """All builds ever planned."""
-        return self.log.all(Build)

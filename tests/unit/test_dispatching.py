@@ -5,14 +5,10 @@ from datetime import timedelta
 from commands.builds.messages import (
     AcceptBuild,
     FailBuild,
-    FinishBuild,
-    InspectBuild,
     PieceField,
     PlanBuild,
-    ReportOutcomeUnknown,
     ReserveBuild,
     SendBuild,
-    StartBuild,
 )
 from commands.dispatches.messages import (
     ChooseNode,
@@ -21,42 +17,33 @@ from commands.dispatches.messages import (
     RecordMaterialReserved,
     RecordNodeReserved,
     RecordSent,
-    RecordStarted,
     RequestDispatch,
     RevertDispatch,
 )
 from commands.inventories.messages import (
-    ConsumeMaterial,
     ReleaseMaterial,
     ReserveMaterial,
-    WasteMaterial,
 )
 from commands.jobs.messages import FollowPart, PartOrder, SubmitJob
 from commands.nodes.messages import (
-    BeginExecution,
-    ClearBed,
-    EndExecution,
     PauseNode,
     ReleaseNode,
     ReserveNode,
     ResumeNode,
 )
 from commands.parts.messages import (
-    MakePiece,
     OrderPart,
-    PassPiece,
     QueuePiece,
     ReturnPiece,
     SchedulePart,
     ScrapPiece,
-    StartPiece,
 )
 from commands.processes.outputs import ClearTimer, Relay, Send, SetTimer
 from commands.processes.watchdog import accept_timer
 from domain.dispatch.aggregate import DispatchStatus
 from domain.shared.identifiers import build_id, dispatch_id, lot_id
 from tests.simulation.shop import BRIDGE, PERSON
-from tests.steps import FIGURES, PROGRAM, Steps, commands, others, validation
+from tests.steps import PROGRAM, Steps, commands, others, validation
 
 
 def test_an_order_becomes_one_part_a_line() -> None:
@@ -155,71 +142,6 @@ def test_every_step_is_named_after_its_cause_so_that_a_second_look_asks_for_the_
         assert first.envelope.command_id == second.envelope.command_id
 
 
-def started(steps: Steps, **profile: str) -> tuple[str, str, str, str]:
-    """A build that its machine works on: node, part, dispatch, build."""
-    node = steps.printer(**profile)
-    _, part, build = steps.sent()
-    steps.when(AcceptBuild(build_id=build, node_id=node, epoch=1), by=BRIDGE)
-    steps.follow(StartBuild(build_id=build, epoch=1), by=BRIDGE)
-    return node, part, str(dispatch_id(part, 0)), build
-
-
-def test_a_started_build_takes_its_node_its_piece_and_its_dispatch_along() -> None:
-    steps = Steps()
-    node = steps.printer()
-    _, part, build = steps.sent()
-    steps.when(AcceptBuild(build_id=build, node_id=node, epoch=1), by=BRIDGE)
-    assert commands(steps.when(StartBuild(build_id=build, epoch=1), by=BRIDGE)) == [
-        RecordStarted(dispatch_id=str(dispatch_id(part, 0)), attempt=1),
-        BeginExecution(node_id=node, build_id=build),
-        StartPiece(part_id=part, piece=0, build_id=build),
-    ]
-
-
-def test_a_finished_build_books_what_it_used_and_leaves_its_piece_to_a_person() -> None:
-    steps = Steps()
-    node, part, dispatch, build = started(steps)
-    lot = str(lot_id(node, "PLA", "1"))
-    finish = FinishBuild(build_id=build, **FIGURES, material_mg=1100)
-    assert commands(steps.when(finish, by=BRIDGE)) == [
-        ConsumeMaterial(inventory_id=lot, build_id=build, quantity_mg=1100),
-        EndExecution(node_id=node, build_id=build, outcome="finished"),
-        MakePiece(part_id=part, piece=0, build_id=build),
-        CloseDispatch(dispatch_id=dispatch, outcome="made"),
-    ]
-    assert steps.processes.fleet.parts[part].pieces == ["RUNNING"]
-
-
-def test_a_node_that_inspects_by_itself_passes_its_pieces() -> None:
-    steps = Steps()
-    _, part, _, build = started(steps, inspection="automatic")
-    finish = FinishBuild(build_id=build, **FIGURES, material_mg=1100)
-    assert PassPiece(part_id=part, piece=0) in commands(steps.when(finish, by=BRIDGE))
-
-
-def test_a_build_that_fails_on_its_machine_is_waste_and_its_piece_is_made_again_elsewhere() -> None:
-    steps = Steps()
-    node, part, dispatch, build = started(steps)
-    lot = str(lot_id(node, "PLA", "1"))
-    fail = FailBuild(build_id=build, reason="thermal", **FIGURES, material_mg=300)
-    asked = commands(steps.when(fail, by=BRIDGE))
-    scrap = ScrapPiece(part_id=part, piece=0, reason="thermal")
-    assert asked == [
-        WasteMaterial(inventory_id=lot, build_id=build, quantity_mg=300, reason="thermal"),
-        EndExecution(node_id=node, build_id=build, outcome="failed"),
-        scrap,
-        CloseDispatch(dispatch_id=dispatch, outcome="failed"),
-    ]
-    other = steps.printer("two")
-    for command in asked[:2]:
-        steps.follow(command)
-    steps.when(ClearBed(node_id=node, by="anna"), by=PERSON)
-    outputs = steps.follow(scrap, until="ChooseNode")
-    (choice,) = [c for c in commands(outputs) if isinstance(c, ChooseNode)]
-    assert choice.node_id == other
-    assert choice.decision["rejections"] == {node: "already tried"}
-
-
 def test_a_build_refused_before_it_began_gives_everything_back_and_tries_the_next_node() -> None:
     steps = Steps()
     node = steps.printer()
@@ -284,27 +206,6 @@ def test_a_freed_node_takes_the_most_urgent_piece_that_waits() -> None:
         steps.follow(validation(part))
     (choice,) = commands(steps.when(ResumeNode(node_id=node), by=PERSON))
     assert choice.dispatch_id == str(dispatch_id(urgent, 0))
-
-
-def test_an_unknown_outcome_is_a_question_and_its_material_is_booked_at_the_verdict() -> None:
-    steps = Steps()
-    node, part, dispatch, build = started(steps)
-    lost = ReportOutcomeUnknown(build_id=build, reason="unplugged", facts={"percent": 40})
-    asked = commands(steps.when(lost, by=BRIDGE))
-    assert asked == [
-        MakePiece(part_id=part, piece=0, build_id=build),
-        EndExecution(node_id=node, build_id=build, outcome="unknown"),
-        CloseDispatch(dispatch_id=dispatch, outcome="unknown"),
-    ]
-    for command in asked:
-        steps.follow(command)
-    assert steps.processes.fleet.parts[part].pieces == ["TO_INSPECT"]
-    assert not steps.processes.fleet.nodes[node].bed_clear
-    scrap = ScrapPiece(part_id=part, piece=0, reason="half a cube")
-    verdict = commands(steps.when(scrap, by=PERSON))
-    assert InspectBuild(build_id=build, passed=False, by="user/anna") in verdict
-    waste = next(command for command in verdict if isinstance(command, WasteMaterial))
-    assert waste.quantity_mg == 1240
 
 
 def test_after_ten_attempts_the_part_is_given_up() -> None:
