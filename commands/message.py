@@ -13,11 +13,18 @@ MESSAGES: dict[str, TypeAdapter[Any]] = {}
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
-def message(cls: type[T]) -> type[T]:
-    """Make a class a command: frozen, keyword-only, unknown fields refused, found by its name."""
+def value(cls: type[T]) -> type[T]:
+    """Make a class a part of commands: frozen, keyword-only, unknown fields refused."""
     made = dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", strict=True))(cls)
-    MESSAGES[cls.__name__] = TypeAdapter(made)
     return cast("type[T]", made)
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True)
+def message(cls: type[T]) -> type[T]:
+    """Make a class a command: such a value, found by its name."""
+    made = value(cls)
+    MESSAGES[cls.__name__] = TypeAdapter(made)
+    return made
 
 
 def parse(name: str, payload: bytes) -> Any:

@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from commands.message import message
+from commands.message import message, value
 from commands.parts.messages import ArtifactField
 
 
-@message
+@value
 class PieceField:
     """Which piece of which part."""
 

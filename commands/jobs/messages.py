@@ -2,10 +2,10 @@
 
 from datetime import datetime
 
-from commands.message import message
+from commands.message import message, value
 
 
-@message
+@value
 class PartOrder:
     """One line of an order: a stored model or program, a material, a number of pieces."""
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from commands.message import message
+from commands.message import message, value
 
 
 @message
@@ -39,7 +39,7 @@ class DisconnectMachine:
     reason: str
 
 
-@message
+@value
 class ConditionField:
     """An MTConnect condition: level, type, native code and text."""
 

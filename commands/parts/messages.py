@@ -2,10 +2,10 @@
 
 from dataclasses import field
 
-from commands.message import message
+from commands.message import message, value
 
 
-@message
+@value
 class ArtifactField:
     """A stored file: SHA-256 in hex, bytes, format, name."""
 
@@ -27,7 +27,7 @@ class OrderPart:
     quantity: int
 
 
-@message
+@value
 class Reason:
     """Why something cannot be made, and what to do."""
 
