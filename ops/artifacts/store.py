@@ -11,7 +11,7 @@ its own chunks away.
 import contextlib
 import hashlib
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from typing import Final
 
@@ -42,14 +42,21 @@ class JetStreamArtifactStore:
     """``ArtifactStore`` over a NATS connection whose account holds the bucket.
 
     Writers need to publish ``$O.<bucket>.>`` and ``$JS.API.STREAM.{PURGE,INFO}.OBJ_<bucket>``;
-    readers only ``$JS.API.DIRECT.GET.OBJ_<bucket>``.
+    readers only ``$JS.API.DIRECT.GET.OBJ_<bucket>``. ``demand_room`` raises ``StorageFullError``
+    while the disk, which is the log's too, is nearly full: it is asked before each chunk.
     """
 
     def __init__(
-        self, client: Client, *, bucket: str = BUCKET, limit_bytes: int = LIMIT_BYTES
+        self,
+        client: Client,
+        *,
+        bucket: str = BUCKET,
+        limit_bytes: int = LIMIT_BYTES,
+        demand_room: Callable[[], None] = lambda: None,
     ) -> None:
         self._bucket = Bucket(client, bucket)
         self._limit = limit_bytes
+        self._demand_room = demand_room
         self._nuid = NUID()
 
     async def put(
@@ -63,7 +70,8 @@ class JetStreamArtifactStore:
         """Store a stream; see ``ArtifactStore``. Memory stays at one chunk."""
         name = _clean(name)
         nuid = self._nuid.next().decode()
-        upload = _Upload(self._bucket, nuid, ContentCheck(name, expected=format), self._limit)
+        check = ContentCheck(name, expected=format)
+        upload = _Upload(self._bucket, nuid, check, self._limit, self._demand_room)
         try:
             await upload.take(chunks)
             ref = ArtifactRef(
@@ -172,9 +180,17 @@ class JetStreamArtifactStore:
 class _Upload:
     """One upload on its way into the bucket."""
 
-    def __init__(self, bucket: Bucket, nuid: str, check: ContentCheck, limit: int) -> None:
+    def __init__(
+        self,
+        bucket: Bucket,
+        nuid: str,
+        check: ContentCheck,
+        limit: int,
+        demand_room: Callable[[], None],
+    ) -> None:
         self._bucket = bucket
         self._limit = limit
+        self._demand_room = demand_room
         self._chunk_bytes = min(CHUNK_BYTES, bucket.largest_message // 2)
         self.nuid = nuid
         self.check = check
@@ -210,6 +226,7 @@ class _Upload:
         self.digest.update(piece)
 
     async def _write(self, chunk: bytes) -> None:
+        self._demand_room()
         self.written += 1
         sequence = await self._bucket.append(self.nuid, chunk)
         self.first_sequence = self.first_sequence or sequence

@@ -4,6 +4,7 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from importlib.metadata import version
 from uuid import uuid4
 
@@ -32,6 +33,7 @@ from ops.messaging.gateway_links import (
     hear_projections,
 )
 from ops.messaging.services import register
+from ops.messaging.space import demand_room
 from ops.settings import Settings
 
 CONNECTIONS = 8
@@ -108,7 +110,9 @@ async def built(settings: Settings) -> AsyncIterator[tuple[Gateway, Client]]:
                 Gateway(
                     commands=NatsCommandClient(client, kind="service", principal_id="gateway"),
                     pool=pool,
-                    artifacts=JetStreamArtifactStore(client),
+                    artifacts=JetStreamArtifactStore(
+                        client, demand_room=partial(demand_room, settings)
+                    ),
                     stops=NatsEmergencyStops(client),
                     sign_in=SignIn(
                         NatsPasswordCheck(client),
