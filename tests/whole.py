@@ -2,6 +2,7 @@
 kill programs and look at what is left."""
 
 import contextlib
+import json
 import os
 import re
 import shutil
@@ -36,6 +37,8 @@ CANCEL = f"""mutation($id: ID!, $commandId: ID) {{
   cancelJob(jobId: $id, commandId: $commandId) {{ jobId position commandId {PROBLEMS} }} }}"""
 SCRAP = f"""mutation($id: ID!, $piece: Int!) {{ scrapPiece(partId: $id, piece: $piece,
   reason: "nobody saw it end") {{ partId position {PROBLEMS} }} }}"""
+PASS = f"""mutation($id: ID!, $piece: Int!) {{ passPiece(partId: $id, piece: $piece) {{
+  partId position {PROBLEMS} }} }}"""
 CLEAR = f"mutation($id: ID!) {{ clearBed(nodeId: $id) {{ nodeId position {PROBLEMS} }} }}"
 RECEIVE = f"""mutation($node: ID!, $material: String!, $lot: String!, $mg: Int53!,
     $commandId: ID) {{
@@ -125,6 +128,13 @@ class Whole:
             "the bridge reaches every machine",
         )
 
+    def moved(self, node_id: str) -> dict[str, Any]:
+        """What a virtual machine counts of itself: ``starts``, ``ends``, ``filament_mm``."""
+        path = self.home / "run" / f"{self.names[node_id]}.json"
+        if not path.exists():
+            return {"starts": 0, "ends": 0, "filament_mm": 0.0}
+        return dict(json.loads(path.read_text()))
+
     def close(self) -> None:
         """End everything."""
         self.portal.close()
@@ -195,9 +205,10 @@ class Whole:
         """Order one piece (or ``quantity``) of each program; the job's id."""
         return str(self.command(SUBMIT, input=self.order(*programs, **how))["jobId"])
 
-    def job(self, job_id: str, at_least: int | None = None) -> dict[str, Any]:
-        """The order as the read side has it."""
-        position = None if at_least is None else str(at_least)
+    def job(self, job_id: str) -> dict[str, Any]:
+        """The order as the read side has it, with everything that we did to it."""
+        own = [position for about, position in self.acknowledged if about == job_id]
+        position = str(max(own)) if own else None
         found = self.portal.execute(JOB, {"id": job_id, "atLeast": position})["job"]
         assert found is not None, f"job {job_id} is not there"
         return dict(found)
@@ -268,18 +279,31 @@ class Whole:
 
 
 @contextlib.contextmanager
-def whole_system(machines: tuple[Machine, ...] = TWO_PRINTERS) -> Iterator[Whole]:
-    """A system in a home of its own, its shop open when there are machines."""
+def own_home() -> Iterator[Path]:
+    """Where a home can be, with nothing in it yet."""
     outer = Path(tempfile.mkdtemp(prefix="imewe-whole-"))
     if os.geteuid() == 0:
         outer.chmod(0o711)
     try:
-        with contextlib.closing(Whole(outer / "home")) as whole:
-            if machines:
-                whole.open_shop(machines)
-            yield whole
+        yield outer / "home"
     finally:
         shutil.rmtree(outer, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def whole_at(home: Path, machines: tuple[Machine, ...] = TWO_PRINTERS) -> Iterator[Whole]:
+    """A system in a home, its shop open when there are machines."""
+    with contextlib.closing(Whole(home)) as whole:
+        if machines:
+            whole.open_shop(machines)
+        yield whole
+
+
+@contextlib.contextmanager
+def whole_system(machines: tuple[Machine, ...] = TWO_PRINTERS) -> Iterator[Whole]:
+    """A system in a home of its own."""
+    with own_home() as home, whole_at(home, machines) as whole:
+        yield whole
 
 
 def _is(child: psutil.Process, name: str) -> bool:

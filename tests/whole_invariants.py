@@ -1,6 +1,5 @@
 """What must hold of a whole system whatever was killed."""
 
-import json
 import uuid
 from collections import Counter
 from contextlib import closing
@@ -15,8 +14,7 @@ from ops.eventstore.chain import verify
 from ops.eventstore.client import Client
 from ops.eventstore.envelope import Record
 from ops.eventstore.reader import LogReader, recorded_event
-from ops.eventstore.wire import Address
-from ops.messaging.connection import address, credentials
+from ops.messaging.connection import address
 from ops.projecting.applying import parked_keys
 from projections.catalogue import CATALOGUE
 from tests.projecting import dumped, migrated, positions, project
@@ -40,9 +38,7 @@ def check_everything(whole: Whole, *job_ids: str) -> None:
 
 def whole_log(whole: Whole) -> list[Record]:
     """Every stored record, as an auditor reads it."""
-    host, port = address(whole.settings)
-    user, password = credentials(whole.settings, "projections")
-    with closing(Client(Address(host=host, port=port, user=user, password=password))) as client:
+    with closing(Client(address(whole.settings, "projections"))) as client:
         reader = LogReader.through_import(client)
         records: list[Record] = []
         while page := reader.read_raw(len(records), PAGE):
@@ -81,8 +77,7 @@ def check_starts(whole: Whole, events: list[RecordedEvent]) -> None:
                 unknown[node_of[key]] += 1
     assert not [build for build, times in begun.items() if times > 1]
     for node_id, name in whole.names.items():
-        path = whole.home / "run" / f"{name}.json"
-        moved = json.loads(path.read_text())["starts"] if path.exists() else 0
+        moved = whole.moved(node_id)["starts"]
         least = started[node_id] - unknown[node_id]
         assert least <= moved <= started[node_id], (name, least, moved, started[node_id])
 
