@@ -12,6 +12,7 @@ from device_bridge.drivers.run import Run
 from device_bridge.errors import (
     BadProgramError,
     DeviceError,
+    DeviceRefusedError,
     EmergencyLatchedError,
     LinkLostError,
     MachineBusyError,
@@ -104,9 +105,7 @@ class GrblMachine(Driver[GrblState]):
         if report.state == "Hold":
             if not await self._hold():
                 raise NotHeldError("the hold is not complete, a resume would be lost")
-            self._wire.realtime(grbl.RESUME)
-            while (await self._report(after_s=POLL_S)).state == "Hold":
-                pass
+            await self._leave_hold()
         run.held = False
         self._state.become(self._state.status.but(execution=Execution.ACTIVE))
         self._wire.pump()
@@ -207,6 +206,15 @@ class GrblMachine(Driver[GrblState]):
             if report.held or report.state in {"Idle", "Alarm", "Sleep"}:
                 return True
         return False
+
+    async def _leave_hold(self) -> None:
+        """``~`` until the hold is left; in ``Hold:0`` a second one does no harm."""
+        give_up = monotonic() + HOLD_S
+        while monotonic() < give_up:
+            self._wire.realtime(grbl.RESUME)
+            if (await self._report(after_s=POLL_S)).state != "Hold":
+                return
+        raise DeviceRefusedError(f"the machine still holds {HOLD_S:.0f} s after a resume")
 
     async def _reset(self) -> None:
         self._state.restarted.clear()

@@ -238,6 +238,7 @@ async def test_a_build_accepted_before_a_kill_is_asked_for_again_and_started_onc
         await core.told("FinishBuild")
         assert place.machines[0].ledger.counts.starts == 1
         assert len(core.commands("StartBuild")) == 1
+        assert not core.commands("ReportOutcomeUnknown")  # no byte had been written
 
 
 async def test_an_accepted_build_that_was_given_to_another_machine_is_dropped(
