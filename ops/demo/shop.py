@@ -29,9 +29,7 @@ class DemoError(ImeweError):
     code = "DEMO_FAILED"
 
 
-def furnish(
-    portal: Client, home: Path, machines: Sequence[Machine] = MACHINES
-) -> dict[str, str]:
+def furnish(portal: Client, home: Path, machines: Sequence[Machine] = MACHINES) -> dict[str, str]:
     """Register, configure and stock every machine and say that the beds are clear.
 
     Returns names by node id, and leaves the virtual shop's plan in the home. Running it again
