@@ -17,19 +17,24 @@ JOB = """query($id: ID!) { job(id: $id) {
       materialMm3 plannedDurationMs plannedMaterialMg reason nativeText } }
   timeline(first: 1000) { position at what words partId buildId nodeId } } }"""
 
+LEDGER = """query { inventory(first: 100) { edges { node {
+  entries(first: 500) { what quantityMg buildId } } } } }"""
+BOOKED = frozenset({"Consumed", "Wasted"})
+
 
 def collect(portal: Client, job_id: str, names: dict[str, str]) -> dict[str, Any]:
     """The report as plain values. ``names``: machine names by node id."""
     job = portal.execute(JOB, {"id": job_id})["job"]
     if job is None:
         raise DemoError(f"job {job_id} is not there")
+    booked = _booked(portal)
     return {
         "job_id": job["id"],
         "name": job["name"],
         "status": job["status"],
         "submitted_at": job["submissionTimestamp"],
         "ended_at": job["completionTimestamp"],
-        "parts": [_part(part, names) for part in job["parts"]],
+        "parts": [_part(part, names, booked) for part in job["parts"]],
         "events": job["timeline"],
         "simulated": "all machines and energy figures are virtual",
     }
@@ -85,7 +90,14 @@ def as_markdown(report: dict[str, Any]) -> str:
     )
 
 
-def _part(part: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
+def _booked(portal: Client) -> dict[str, int]:
+    """What the ledger says that each build used, mg."""
+    lots = [edge["node"] for edge in portal.execute(LEDGER)["inventory"]["edges"]]
+    entries = [entry for lot in lots for entry in lot["entries"]]
+    return {e["buildId"]: e["quantityMg"] for e in entries if e["what"] in BOOKED}
+
+
+def _part(part: dict[str, Any], names: dict[str, str], booked: dict[str, int]) -> dict[str, Any]:
     return {
         "part_id": part["id"],
         "name": part["name"],
@@ -98,7 +110,11 @@ def _part(part: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
         "failure": part["failure"],
         "pieces": part["pieces"],
         "builds": [
-            {**build, "machine": names.get(build["nodeId"], build["nodeId"])}
+            {
+                **build,
+                "machine": names.get(build["nodeId"], build["nodeId"]),
+                "bookedMg": booked.get(build["id"], 0),
+            }
             for build in part["builds"]
         ],
     }
@@ -112,6 +128,6 @@ def _cells(build: dict[str, Any]) -> list[str]:
         build["machine"],
         told,
         f"{build['durationMs'] / 1000:.1f} s",
-        f"{build['materialMg'] / 1000:.2f} g",
+        f"{build['bookedMg'] / 1000:.2f} g",
         f"{build['energyJ'] / 3600:.2f} Wh ({build['energySource']})",
     ]
