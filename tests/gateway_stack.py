@@ -34,6 +34,12 @@ SUBMIT = f"""mutation($input: SubmitJobInput!, $commandId: ID) {{
 REGISTER = f"""mutation($name: String!, $bridge: String!) {{
   registerNode(name: $name, bridge: $bridge, virtual: true) {{ nodeId position {PROBLEMS} }} }}"""
 
+JOB = "query($id: ID!, $at: Position) { job(id: $id, atLeast: $at) { id name priority status } }"
+PRIORITY = f"""mutation($id: ID!, $priority: Int!) {{
+  reprioritizeJob(jobId: $id, priority: $priority) {{ position {PROBLEMS} }} }}"""
+HISTORY = """query($after: Position) { eventHistory(first: 100, afterSequence: $after) {
+  edges { node { position topic } } pageInfo { hasNextPage } } }"""
+
 
 class Stack:
     """A running installation."""
@@ -105,3 +111,34 @@ def order(digest: str, **changes: Any) -> dict[str, Any]:
     """An order for one clip."""
     part = {"name": "clip", "artifactDigest": digest, "materialType": "PLA"}
     return {"name": "clips", "parts": [part], **changes}
+
+
+def submitted(client: Client, digest: str, **changes: Any) -> dict[str, Any]:
+    """An order that was taken."""
+    return client.command(SUBMIT, {"input": order(digest, **changes)})
+
+
+def end_of_log(client: Client) -> str:
+    """The newest position."""
+    query = "{ eventHistory(first: 1, newestFirst: true) { edges { node { position } } } }"
+    edges = client.execute(query)["eventHistory"]["edges"]
+    return str(edges[0]["node"]["position"])
+
+
+def history_after(client: Client, position: str) -> list[str]:
+    """Every position behind one, from the history."""
+    found: list[str] = []
+    after, more = position, True
+    while more:
+        page = client.execute(HISTORY, {"after": after})["eventHistory"]
+        found += [edge["node"]["position"] for edge in page["edges"]]
+        more = page["pageInfo"]["hasNextPage"]
+        after = found[-1] if found else after
+    return found
+
+
+def home_of(client: Client) -> str:
+    """The organisation that the client acts in."""
+    return str(
+        client.execute("{ me { grants { organisationId } } }")["me"]["grants"][0]["organisationId"]
+    )

@@ -39,10 +39,10 @@ class Watch:
         """Something may be new."""
         self._woken.set()
 
-    async def changed(self) -> None:
-        """Wait until something may be new."""
+    async def changed(self, *, within_s: float = LOOK_AGAIN_S) -> None:
+        """Wait until something may be new, or the time has passed."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(LOOK_AGAIN_S):
+            async with asyncio.timeout(within_s):
                 await self._woken.wait()
         self._woken.clear()
 

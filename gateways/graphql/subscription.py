@@ -5,7 +5,7 @@ State (an order, a machine): the newest committed row now, then whenever it is a
 where it stopped misses nothing and sees nothing twice. Telemetry: as it comes.
 """
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 
 import strawberry
 
@@ -29,6 +29,7 @@ from projections.nodes.rows import NodeView
 from projections.querying import Cursor, Page
 
 TAIL_BATCH = 100
+GRACE_S = 1.0
 
 
 @strawberry.type(description="What can be watched.")
@@ -38,6 +39,7 @@ class Subscription:
         wanted = _known(job_id, "order", "jobId")
         seen = -1
         with info.context.gateway.live.watching("jobs", wanted) as watch:
+            await _appeared(info, watch, lambda: _job(info, wanted))
             while True:
                 row, newest = await _job(info, wanted)
                 if newest > seen:
@@ -52,6 +54,7 @@ class Subscription:
         wanted = _known(node_id, "machine", "nodeId")
         seen: NodeView | None = None
         with info.context.gateway.live.watching("nodes", wanted) as watch:
+            await _appeared(info, watch, lambda: _node(info, wanted))
             while True:
                 view = await _node(info, wanted)
                 if view != seen:
@@ -125,6 +128,15 @@ async def _end(info: Info) -> int:
             connection, info.context.scope, first=1, newest_first=True
         )
     return page.items[0].position if page.items else 0
+
+
+async def _appeared(info: Info, watch: Watch, look: Callable[[], Awaitable[object]]) -> None:
+    """Who has just been told of an object may watch it, though its row is still on the way."""
+    try:
+        await look()
+    except NotFoundError:
+        await info.context.release()
+        await watch.changed(within_s=GRACE_S)
 
 
 async def _pause(info: Info, watch: Watch) -> None:

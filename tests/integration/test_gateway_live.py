@@ -1,8 +1,5 @@
 """The gateway in front of real commands, projections, NATS and PostgreSQL."""
 
-import json
-import os
-import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -12,26 +9,32 @@ from typing import Any
 import httpx
 import psutil
 import pytest
-from websockets.exceptions import ConnectionClosedError
-from websockets.sync.client import connect as connect_socket
 
-from domain.shared.errors import ConflictError, ImeweError, UnavailableError
-from ops.cli.client import SUBPROTOCOL, Client, SubscriptionLostError
+from domain.shared.errors import ImeweError, UnavailableError
+from ops.cli.client import Client
 from ops.messaging.connection import connect
 from ops.messaging.live_feed import NatsTelemetryFeed
-from tests.gateway_stack import GCODE, PROBLEMS, REGISTER, SUBMIT, Stack, order, running_stack
+from tests.gateway_stack import (
+    GCODE,
+    HISTORY,
+    JOB,
+    PRIORITY,
+    PROBLEMS,
+    REGISTER,
+    SUBMIT,
+    Stack,
+    end_of_log,
+    home_of,
+    order,
+    running_stack,
+    submitted,
+)
 
-JOB = "query($id: ID!, $at: Position) { job(id: $id, atLeast: $at) { id name priority status } }"
 NODE = "query($id: ID!, $at: Position) { node(id: $id, atLeast: $at) { name } }"
-PRIORITY = f"""mutation($id: ID!, $priority: Int!) {{
-  reprioritizeJob(jobId: $id, priority: $priority) {{ position {PROBLEMS} }} }}"""
 CANCEL = f"mutation($id: ID!) {{ cancelJob(jobId: $id) {{ position {PROBLEMS} }} }}"
 STOP = (
     f"mutation($id: ID!) {{ emergencyStop(nodeId: $id) {{ receipt {{ confirmed }} {PROBLEMS} }} }}"
 )
-TAIL = "subscription($after: Position) { eventTail(afterSequence: $after) { position topic } }"
-HISTORY = """query($after: Position) { eventHistory(first: 100, afterSequence: $after) {
-  edges { node { position topic } } pageInfo { hasNextPage } } }"""
 WATCH = "subscription($id: ID!) { jobUpdated(jobId: $id) { status priority cancelRequested } }"
 ELSEWHERE = "0a1b2c3d-4e5f-5a6b-8c7d-8e9f0a1b2c3d"
 
@@ -53,56 +56,11 @@ def digest(stack: Stack) -> str:
         return str(client.upload(GCODE)["digest"])
 
 
-def home_of(client: Client) -> str:
-    return str(
-        client.execute("{ me { grants { organisationId } } }")["me"]["grants"][0]["organisationId"]
-    )
-
-
-def submitted(client: Client, digest: str, **changes: Any) -> dict[str, Any]:
-    return client.command(SUBMIT, {"input": order(digest, **changes)})
-
-
-def end_of_log(client: Client) -> str:
-    query = "{ eventHistory(first: 1, newestFirst: true) { edges { node { position } } } }"
-    edges = client.execute(query)["eventHistory"]["edges"]
-    return str(edges[0]["node"]["position"])
-
-
-def history_after(client: Client, position: str) -> list[str]:
-    found: list[str] = []
-    after, more = position, True
-    while more:
-        page = client.execute(HISTORY, {"after": after})["eventHistory"]
-        found += [edge["node"]["position"] for edge in page["edges"]]
-        more = page["pageInfo"]["hasNextPage"]
-        after = found[-1] if found else after
-    return found
-
-
 def test_one_reads_ones_own_write(admin: Client, digest: str) -> None:
     for number in range(10):
         made = submitted(admin, digest, name=f"own {number}", priority=number + 1)
         job = admin.execute(JOB, {"id": made["jobId"], "at": made["position"]})["job"]
         assert (job["name"], job["priority"]) == (f"own {number}", number + 1)
-
-
-def test_a_killed_database_is_unavailable_for_a_moment_and_no_longer(
-    stack: Stack, admin: Client, digest: str
-) -> None:
-    made = submitted(admin, digest)
-    asked = {"id": made["jobId"], "at": made["position"]}
-    admin.execute(JOB, asked)
-    postmaster = int((stack.home / "pgdata" / "postmaster.pid").read_text().split()[0])
-    os.kill(postmaster, signal.SIGKILL)
-    until = time.monotonic() + 30
-    while time.monotonic() < until:
-        try:
-            assert admin.execute(JOB, asked)["job"]["id"] == made["jobId"]
-            return
-        except UnavailableError:
-            time.sleep(0.1)
-    pytest.fail("the gateway does not read any more")
 
 
 def test_a_position_that_nobody_has_reached_is_told_in_time(admin: Client) -> None:
@@ -299,74 +257,3 @@ def test_a_large_upload_does_not_grow_the_gateway(stack: Stack, admin: Client) -
         "GET", stack.url + answer.headers["location"], headers=place, trust_env=False
     ) as back:
         assert sum(len(chunk) for chunk in back.iter_bytes()) == size
-
-
-def test_the_log_is_followed_without_gap_or_duplicate_through_a_killed_gateway(
-    stack: Stack, digest: str
-) -> None:
-    with stack.client() as admin:
-        begin = end_of_log(admin)
-        job_id = submitted(admin, digest)["jobId"]
-        writing = threading.Thread(target=write_forty, args=(stack, job_id))
-        writing.start()
-        seen: list[str] = []
-        killed = False
-        while len(seen) < 41:
-            after = seen[-1] if seen else begin
-            try:
-                for message in admin.subscribe(TAIL, {"after": after}):
-                    seen.append(message["eventTail"]["position"])
-                    if len(seen) == 10 and not killed:
-                        killed = True
-                        os.kill(stack.pid("gateway"), signal.SIGKILL)
-                    if len(seen) >= 41:
-                        break
-            except SubscriptionLostError:
-                time.sleep(0.1)
-        writing.join()
-        assert killed
-        assert seen == history_after(admin, begin)[: len(seen)]
-
-
-def write_forty(stack: Stack, job_id: str) -> None:
-    with stack.client() as client:
-        done = 0
-        while done < 40:
-            try:
-                asked = {"id": job_id, "priority": done % 2 + 1}
-                client.command(PRIORITY, asked)
-                done += 1
-            except UnavailableError:
-                time.sleep(0.1)
-            except ConflictError:
-                continue
-
-
-def test_a_gateway_that_is_told_to_stop_ends_in_three_seconds_and_says_come_back(
-    stack: Stack, admin: Client
-) -> None:
-    process = psutil.Process(stack.pid("gateway"))
-    address = "ws" + stack.url.removeprefix("http") + "/graphql"
-    with connect_socket(address, subprotocols=[SUBPROTOCOL], proxy=None) as socket:
-        token = stack.token("admin", place=home_of(admin))
-        greeting = {"type": "connection_init", "payload": {"authorization": f"Bearer {token}"}}
-        socket.send(json.dumps(greeting))
-        assert json.loads(socket.recv()) == {"type": "connection_ack"}
-        asked = {"type": "subscribe", "id": "1", "payload": {"query": TAIL}}
-        socket.send(json.dumps(asked))
-        process.terminate()
-        began = time.monotonic()
-        with pytest.raises(ConnectionClosedError) as ended:
-            socket.recv(timeout=5)
-    process.wait(5)
-    assert time.monotonic() - began < 3
-    assert ended.value.rcvd is not None
-    assert ended.value.rcvd.code == 1012
-    until = time.monotonic() + 20
-    while time.monotonic() < until:
-        try:
-            if httpx.get(f"{stack.url}/healthz", trust_env=False).is_success:
-                return
-        except httpx.TransportError:
-            time.sleep(0.1)
-    pytest.fail("the gateway did not come back at its address")
