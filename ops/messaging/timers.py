@@ -56,7 +56,8 @@ class Timers:
     async def listen(self, rang: Rang) -> None:
         """Call ``rang`` with the id of each alarm that goes off, until cancelled.
 
-        An alarm whose call raises ``UnavailableError`` rings again after half a minute.
+        An alarm is forgotten when its call has returned; one whose call raises
+        ``UnavailableError``, or takes longer than half a minute, rings again.
         """
         config = ConsumerConfig(ack_wait=PULL_S, max_ack_pending=100)
         while True:
@@ -65,20 +66,20 @@ class Timers:
                     f"{DUE}.>", durable=self._durable, stream=STREAM, config=config
                 )
                 while True:
-                    await self._hear(await _pull(due.fetch), rang)
+                    messages = await _pull(due.fetch)
+                    await asyncio.gather(*(self._hear(message, rang) for message in messages))
             except (nats.errors.Error, OSError) as problem:
                 log.info("timers are away", problem=str(problem) or type(problem).__name__)
                 await asyncio.sleep(1.0)
 
-    async def _hear(self, messages: list[Msg], rang: Rang) -> None:
-        for message in messages:
-            timer_id = message.subject.removeprefix(f"{DUE}.")
-            try:
-                await rang(timer_id)
-                await message.ack()
-                await self._purge(message.subject)
-            except UnavailableError as problem:
-                log.warning("alarm not heard", timer=timer_id, problem=problem.message)
+    async def _hear(self, message: Msg, rang: Rang) -> None:
+        timer_id = message.subject.removeprefix(f"{DUE}.")
+        try:
+            await rang(timer_id)
+            await message.ack()
+            await self._purge(message.subject)
+        except UnavailableError as problem:
+            log.warning("alarm not heard", timer=timer_id, problem=problem.message)
 
     async def _purge(self, subject: str) -> None:
         body = json.dumps({"filter": subject}).encode()

@@ -82,8 +82,8 @@ class Doer:
         return None
 
     async def _ask(self, ask: Ask) -> None:
-        """A wish that stands is asked again by its alarm; here only a short silence is bridged."""
-        for tries_left in reversed(range(ASK_TRIES)):
+        """A short silence is bridged here; a cancellation has an alarm that asks again."""
+        for tries_left in reversed(range(1 if ask.verb == "cancel" else ASK_TRIES)):
             try:
                 await self._relay.ask(ask)
                 return

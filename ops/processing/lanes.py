@@ -56,30 +56,8 @@ class Lanes:
             self._room.clear()
             await self._room.wait()
 
-    async def stop(self) -> None:
-        """Drop what is left: it is asked for again from the stored position."""
-        tasks = list(self._tasks.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-    async def _run(self, lane: str) -> None:
-        groups = self._waiting[lane]
-        while groups:
-            position, group = groups[0]
-            while group:
-                instead = await self._patiently(group.popleft())
-                if instead is not None:
-                    group.clear()
-                    group.append(instead)
-            groups.popleft()
-            if position:
-                self._progress.done(position)
-                if self._progress.open < OPEN_LIMIT:
-                    self._room.set()
-        del self._waiting[lane], self._tasks[lane]
-
-    async def _patiently(self, output: Output) -> Output | None:
+    async def patiently(self, output: Output) -> Output | None:
+        """Do one thing now, in no lane; what is to be done instead when it was refused."""
         pause = FIRST_PAUSE_S
         while True:
             try:
@@ -92,3 +70,26 @@ class Lanes:
                     log.warning("still trying", lane=output.lane, problem=problem.message)
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE_S)
+
+    async def stop(self) -> None:
+        """Drop what is left: it is asked for again from the stored position."""
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _run(self, lane: str) -> None:
+        groups = self._waiting[lane]
+        while groups:
+            position, group = groups[0]
+            while group:
+                instead = await self.patiently(group.popleft())
+                if instead is not None:
+                    group.clear()
+                    group.append(instead)
+            groups.popleft()
+            if position:
+                self._progress.done(position)
+                if self._progress.open < OPEN_LIMIT:
+                    self._room.set()
+        del self._waiting[lane], self._tasks[lane]

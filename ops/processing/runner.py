@@ -161,9 +161,11 @@ class Runner:
             await asyncio.sleep(STORE_S)
 
     async def _rang(self, timer_id: str) -> None:
+        """Done before the alarm is forgotten: no position stands for it after a crash."""
         outputs = self._processes.due(timer_id, now=self._outside.clock.now())
         log.info("alarm", timer=timer_id, outputs=len(outputs))
-        await self._lanes.take(0, outputs)
+        for output in outputs:
+            await self._lanes.patiently(output)
 
     def _refused(self, send: Send) -> None:
         if isinstance(send.command, ChooseNode):

@@ -184,11 +184,12 @@ class Runner:
         self.take(0, self.processes.take_over())
 
     def ring(self) -> None:
-        """Let one alarm go off."""
+        """Let one alarm go off; it is forgotten only when what follows is done."""
         if self.timers:
             timer = self.chance.choice(list(self.timers))
             now = self.timers.pop(timer)
-            self.take(0, self.processes.due(timer, now=now))
+            for output in self.processes.due(timer, now=now):
+                self._obey(output)
 
     def _do(self, waiting: deque[Output]) -> None:
         try:
