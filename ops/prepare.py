@@ -6,8 +6,7 @@ from ops.database.connection import connect as connect_database
 from ops.database.migrations import migrate
 from ops.eventstore.client import Client
 from ops.eventstore.streams import ensure_streams
-from ops.eventstore.wire import Address
-from ops.messaging.connection import address, connect, credentials
+from ops.messaging.connection import address, connect
 from ops.messaging.streams import ensure_app_streams
 from ops.settings import Settings
 
@@ -32,9 +31,7 @@ def prepare_database(settings: Settings) -> list[str]:
 
 
 def _prepare_log(settings: Settings) -> None:
-    host, port = address(settings)
-    user, password = credentials(settings, "log_supervisor")
-    client = Client(Address(host=host, port=port, user=user, password=password))
+    client = Client(address(settings, "log_supervisor"))
     try:
         ensure_streams(client)
     finally:

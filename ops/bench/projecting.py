@@ -28,6 +28,7 @@ from ops.clock import SystemClock
 from ops.database.connection import connect
 from ops.database.server import EmbeddedPostgres
 from ops.eventstore.client import Client
+from ops.eventstore.jetstream import environment_of
 from ops.eventstore.reader import LogReader
 from ops.eventstore.streams import ensure_streams
 from ops.eventstore.wire import Address
@@ -186,12 +187,7 @@ class Bench:
             given = conninfo_to_dict(connection.info.dsn)
         prefix = PeerProjection.name.upper()
         return {
-            "PERSISTENCE_MODULE": "ops.eventstore.jetstream",
-            "MAPPER_TOPIC": "ops.eventstore.mapper:ImeweMapper",
-            "NATS_HOST": "127.0.0.1",
-            "NATS_PORT": str(self._nats.port),
-            "NATS_USER": "log_commands",
-            "NATS_PASSWORD": self._passwords["log_commands"],
+            **environment_of(self._address("log_commands")),
             f"{prefix}_PERSISTENCE_MODULE": "eventsourcing.postgres",
             f"{prefix}_POSTGRES_DBNAME": str(given["dbname"]),
             f"{prefix}_POSTGRES_HOST": str(given["host"]),

@@ -87,6 +87,18 @@ class JetStreamFactory(InfrastructureFactory[TrackingRecorder]):
         self._client.close()
 
 
+def environment_of(address: Address) -> dict[str, str]:
+    """What the library's application needs to be told of a log there."""
+    return {
+        "PERSISTENCE_MODULE": "ops.eventstore.jetstream",
+        "MAPPER_TOPIC": "ops.eventstore.mapper:ImeweMapper",
+        "NATS_HOST": address.host,
+        "NATS_PORT": str(address.port),
+        "NATS_USER": address.user,
+        "NATS_PASSWORD": address.password,
+    }
+
+
 def _now() -> datetime:
     return datetime.now(UTC)
 

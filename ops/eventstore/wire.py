@@ -80,7 +80,7 @@ class Connection:
         self._at = 0
         self._replies = 0
         self.last_used = time.monotonic()
-        self.inbox = f"{inbox_prefix(address)}.{token_hex(8)}"
+        self.inbox = f"{inbox_prefix(address.user)}.{token_hex(8)}"
         try:
             self._socket = socket.create_connection(
                 (address.host, address.port), timeout=max(0.05, deadline - time.monotonic())
@@ -209,6 +209,6 @@ class Connection:
         self._at = 0
 
 
-def inbox_prefix(address: Address) -> str:
+def inbox_prefix(user: str) -> str:
     """Every user has an inbox of its own, so that permissions can keep others out of it."""
-    return f"_INBOX.{address.user}" if address.user else "_INBOX"
+    return f"_INBOX_{user}" if user else "_INBOX"

@@ -16,6 +16,8 @@ by its own JetStream, which would answer first):
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ops.eventstore.wire import inbox_prefix
+
 LOG = "LOG"
 APP = "APP"
 EMBEDDED_BRIDGE = "local"
@@ -51,15 +53,6 @@ _READ_OBJECTS = [
     "$JS.FC.>",
 ]
 _WRITE_OBJECTS = [f"$O.{ARTIFACTS}.>", f"{_API}.STREAM.PURGE.OBJ_{ARTIFACTS}"]
-
-
-def inbox_prefix(user: str) -> str:
-    """The only place where answers to ``user`` may go."""
-    return f"_INBOX_{bridge_user(EMBEDDED_BRIDGE)}" if user == "bridge" else f"_INBOX_{user}"
-
-
-def bridge_user(bridge_id: str) -> str:
-    return f"bridge_{bridge_id}"
 
 
 def accounts(passwords: Mapping[str, str]) -> dict[str, Any]:
@@ -123,11 +116,10 @@ def _permit(
     deny: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Answers to requests may go anywhere once; all else is as listed."""
-    inboxes = [f"{inbox_prefix(name)}.>", f"_INBOX.{name}.>"]
     allowed = {"allow": [*publish], **({"deny": [*deny]} if deny else {})}
     return {
         "publish": allowed,
-        "subscribe": {"allow": [*inboxes, *_SERVICE, *subscribe]},
+        "subscribe": {"allow": [f"{inbox_prefix(name)}.>", *_SERVICE, *subscribe]},
         "allow_responses": {"max": 8, "expires": "5m"},
     }
 

@@ -8,8 +8,8 @@ import structlog
 from nats.aio.client import Client
 
 from domain.shared.errors import InvalidInputError, UnavailableError
+from ops.eventstore.wire import Address, inbox_prefix
 from ops.hosting.home import read_note
-from ops.messaging.accounts import inbox_prefix
 from ops.settings import Settings
 
 log = structlog.get_logger()
@@ -25,14 +25,15 @@ def nats_url(settings: Settings) -> str:
     return f"nats://127.0.0.1:{port}"
 
 
-def address(settings: Settings) -> tuple[str, int]:
-    """Host and port for raw sockets."""
+def address(settings: Settings, user: str) -> Address:
+    """Where and as whom the event store's own client connects."""
     parts = urlsplit(nats_url(settings))
     if not parts.hostname:
         raise InvalidInputError(
             f"IMEWE_NATS_URL {settings.nats_url!r} names no host", field="IMEWE_NATS_URL"
         )
-    return parts.hostname, parts.port or 4222
+    name, password = credentials(settings, user)
+    return Address(host=parts.hostname, port=parts.port or 4222, user=name, password=password)
 
 
 def credentials(settings: Settings, user: str) -> tuple[str, str]:

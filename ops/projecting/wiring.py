@@ -7,8 +7,7 @@ from ops.database.connection import rebuildable
 from ops.database.migrations import migrate
 from ops.eventstore.client import Client
 from ops.eventstore.reader import LogReader
-from ops.eventstore.wire import Address
-from ops.messaging.connection import address, credentials
+from ops.messaging.connection import address
 from ops.projecting.places import Connection
 from ops.settings import Settings
 
@@ -29,9 +28,7 @@ def connected(settings: Settings) -> Connection:
 @contextmanager
 def log_reader(settings: Settings) -> Iterator[LogReader]:
     """The log as account ``APP`` sees it."""
-    host, port = address(settings)
-    user, password = credentials(settings, NATS_USER)
-    client = Client(Address(host=host, port=port, user=user, password=password))
+    client = Client(address(settings, NATS_USER))
     try:
         reader = LogReader.through_import(client)
         try:

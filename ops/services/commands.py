@@ -32,14 +32,14 @@ from domain.shared.errors import UnavailableError
 from ops.artifacts.catalogue import LoopCatalogue
 from ops.clock import SystemClock
 from ops.eventstore.client import Client
+from ops.eventstore.jetstream import environment_of
 from ops.eventstore.personal import Secrets, key_encryption_key
 from ops.eventstore.secrets import SecretBucket
-from ops.eventstore.wire import Address
 from ops.founding import found
 from ops.hosting.entrance import first_admin
 from ops.keys import token_keys
 from ops.messaging.command_client import LOGIN
-from ops.messaging.connection import address, connect, credentials
+from ops.messaging.connection import address, connect
 from ops.messaging.services import register
 from ops.messaging.space import demand_room
 from ops.services import processes
@@ -60,10 +60,11 @@ class Writer:
     """Everything behind the connection: the log, the secrets, the bus. Use as a context."""
 
     def __init__(self, settings: Settings, artifacts: ArtifactCatalogue) -> None:
-        environment, self._client = _log_access(settings)
+        where = address(settings, LOG_USER)
+        self._client = Client(where)
         kek = key_encryption_key(settings.home)
         clock = SystemClock()
-        self._application = Imewe(environment)
+        self._application = Imewe(environment_of(where))
         people = Authentication(Secrets(SecretBucket(self._client), kek))
         self._once = Once(_Answers(self._client), key=hmac.digest(kek, b"requests", "sha256"))
         self.bus = Bus(
@@ -199,17 +200,3 @@ async def _finish(desk: Desk, subscriptions: list[Subscription]) -> None:
     await desk.client.flush()
     for pool in (desk.commands, desk.logins):
         pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _log_access(settings: Settings) -> tuple[dict[str, str], Client]:
-    host, port = address(settings)
-    user, password = credentials(settings, LOG_USER)
-    environment = {
-        "PERSISTENCE_MODULE": "ops.eventstore.jetstream",
-        "MAPPER_TOPIC": "ops.eventstore.mapper:ImeweMapper",
-        "NATS_HOST": host,
-        "NATS_PORT": str(port),
-        "NATS_USER": user,
-        "NATS_PASSWORD": password,
-    }
-    return environment, Client(Address(host=host, port=port, user=user, password=password))

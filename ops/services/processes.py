@@ -15,11 +15,10 @@ from ops.artifacts.store import JetStreamArtifactStore
 from ops.clock import SystemClock
 from ops.eventstore.client import Client
 from ops.eventstore.reader import LogReader
-from ops.eventstore.wire import Address
 from ops.fabrication.geometry import StoredInspector, WorkerGeometry
 from ops.fabrication.slicer import PrusaSlicer
 from ops.messaging.command_client import NatsCommandClient
-from ops.messaging.connection import address, connect, credentials
+from ops.messaging.connection import address, connect
 from ops.messaging.relay import WorkRelay
 from ops.messaging.services import register
 from ops.messaging.timers import Timers
@@ -71,7 +70,7 @@ async def serve(settings: Settings, *, accept_within: timedelta = ACCEPT_WITHIN)
         )
         registered = await register(app, settings, NAME)
         stack.push_async_callback(registered.stop)
-        files = Client(_address(settings))
+        files = Client(address(settings, LOG_USER))
         stack.callback(files.close)
         while True:
             lease = Lease(log_connection, NAME)
@@ -86,9 +85,3 @@ async def _run(runner: Runner) -> None:
     except* (LeaseLostError, UnavailableError) as problems:
         reasons = [str(problem) for problem in problems.exceptions]
         log.warning("processes step back", reasons=reasons)
-
-
-def _address(settings: Settings) -> Address:
-    host, port = address(settings)
-    user, password = credentials(settings, LOG_USER)
-    return Address(host=host, port=port, user=user, password=password)

@@ -20,11 +20,10 @@ from ops.clock import SystemClock
 from ops.eventstore.client import Client
 from ops.eventstore.reader import LogReader
 from ops.eventstore.streams import ensure_streams
-from ops.eventstore.wire import Address
 from ops.hosting.entrance import first_admin
 from ops.keys import token_keys
 from ops.messaging.command_client import NatsCommandClient, log_in
-from ops.messaging.connection import address, connect, credentials
+from ops.messaging.connection import address, connect
 from ops.messaging.streams import ensure_app_streams
 from ops.messaging.work import NatsWorkQueue
 from ops.services import processes
@@ -195,9 +194,7 @@ async def running_processes(
 
 def log_client(settings: Settings, user: str) -> Client:
     """A blocking connection to the log's account."""
-    host, port = address(settings)
-    name, password = credentials(settings, user)
-    return Client(Address(host=host, port=port, user=name, password=password))
+    return Client(address(settings, user))
 
 
 async def _logged_in(gateway: NatsClient, settings: Settings) -> dict[str, Any]:

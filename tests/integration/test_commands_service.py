@@ -26,11 +26,10 @@ from ops.clock import SystemClock
 from ops.eventstore.client import Client
 from ops.eventstore.envelope import Record
 from ops.eventstore.reader import LogReader
-from ops.eventstore.wire import Address
 from ops.hosting.account import server_account
 from ops.keys import token_keys
 from ops.messaging.command_client import NatsCommandClient, log_in
-from ops.messaging.connection import address, connect, credentials
+from ops.messaging.connection import address, connect
 from ops.messaging.server import EmbeddedNats
 from ops.messaging.services import ping_all
 from ops.messaging.space import RESERVE
@@ -96,9 +95,7 @@ class Rig:
 
     def records(self) -> list[Record]:
         """The whole log as it is stored."""
-        host, port = address(self.settings)
-        user, password = credentials(self.settings, "log_commands")
-        client = Client(Address(host=host, port=port, user=user, password=password))
+        client = Client(address(self.settings, "log_commands"))
         reader = LogReader(client)
         found: list[Record] = []
         while more := reader.read_raw(len(found), 500):

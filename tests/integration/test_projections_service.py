@@ -18,10 +18,10 @@ from nats.aio.msg import Msg
 
 from commands.application import Imewe
 from ops.eventstore.client import Client
+from ops.eventstore.jetstream import environment_of
 from ops.eventstore.reader import LogReader
 from ops.eventstore.streams import ensure_streams
-from ops.eventstore.wire import Address
-from ops.messaging.connection import address, connect, credentials
+from ops.messaging.connection import address, connect
 from ops.messaging.server import EmbeddedNats
 from ops.messaging.services import ping_all
 from ops.settings import Settings
@@ -48,26 +48,14 @@ class LoggedStory(Story):
 
 
 def log_client(settings: Settings, user: str) -> Client:
-    host, port = address(settings)
-    name, password = credentials(settings, user)
-    return Client(Address(host=host, port=port, user=name, password=password))
+    return Client(address(settings, user))
 
 
 @pytest.fixture
 def story(fresh_nats: EmbeddedNats, fresh_settings: Settings) -> Iterator[LoggedStory]:
     with closing(log_client(fresh_settings, "log_supervisor")) as client:
         ensure_streams(client)
-    host, port = address(fresh_settings)
-    user, password = credentials(fresh_settings, "log_commands")
-    environment = {
-        "PERSISTENCE_MODULE": "ops.eventstore.jetstream",
-        "MAPPER_TOPIC": "ops.eventstore.mapper:ImeweMapper",
-        "NATS_HOST": host,
-        "NATS_PORT": str(port),
-        "NATS_USER": user,
-        "NATS_PASSWORD": password,
-    }
-    application = Imewe(environment)
+    application = Imewe(environment_of(address(fresh_settings, "log_commands")))
     yield LoggedStory(application=application)
     application.close()
 

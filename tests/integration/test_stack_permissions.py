@@ -152,6 +152,7 @@ async def test_nobody_hears_commands_or_answers_meant_for_others(voice: Opener) 
         listener = await voice(user)
         assert await listener.may_subscribe("imewe.command.>") == (user == "commands")
         assert not await listener.may_subscribe("_INBOX_log_commands.>")
+        assert not await listener.may_subscribe(f"_INBOX.{user}.>")
         assert not await listener.may_subscribe(">")
 
 
