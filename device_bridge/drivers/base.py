@@ -6,7 +6,12 @@ from typing import Generic, TypeVar
 
 from device_bridge.drivers.run import Run
 from device_bridge.drivers.state import MachineState
-from device_bridge.errors import DeviceError, MachineBusyError
+from device_bridge.errors import (
+    DeviceError,
+    EmergencyLatchedError,
+    LinkLostError,
+    MachineBusyError,
+)
 from device_bridge.protocols import (
     Availability,
     DeviceEvent,
@@ -53,6 +58,14 @@ class Driver(Generic[State]):
         if self._run is None or self._run.over:
             raise MachineBusyError("no program is running")
         return self._run
+
+    def _require_free(self) -> None:
+        if self._triggered:
+            raise EmergencyLatchedError("the emergency stop is latched")
+        if self._state.status.availability is not Availability.AVAILABLE:
+            raise LinkLostError("the machine is not connected")
+        if self._running:
+            raise MachineBusyError("a program is running already")
 
     def _latch(self) -> None:
         self._state.become(self._state.status.but(emergency_stop=EmergencyStop.TRIGGERED))

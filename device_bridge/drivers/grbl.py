@@ -291,12 +291,7 @@ class GrblMachine(Driver[GrblState]):
         self._state.tell(LinkLost(error))
 
     def _require_ready(self) -> None:
-        status = self._state.status
-        if self._triggered:
-            raise EmergencyLatchedError("the emergency stop is latched")
-        if status.availability is not Availability.AVAILABLE:
-            raise LinkLostError("the machine is not connected")
-        if status.execution not in {Execution.READY, Execution.PROGRAM_COMPLETED}:
-            raise MachineBusyError(f"the machine is {status.execution}")
-        if self._running:
-            raise MachineBusyError("a program is running already")
+        self._require_free()
+        execution = self._state.status.execution
+        if execution not in {Execution.READY, Execution.PROGRAM_COMPLETED}:
+            raise MachineBusyError(f"the machine is {execution}")

@@ -14,7 +14,6 @@ from device_bridge.errors import (
     DeviceError,
     EmergencyLatchedError,
     LinkLostError,
-    MachineBusyError,
     MachineHaltedError,
     NotHeldError,
 )
@@ -231,11 +230,6 @@ class MarlinPrinter(Driver[MarlinState]):
         self._state.tell(LinkLost(error))
 
     def _require_ready(self) -> None:
-        if self._triggered:
-            raise EmergencyLatchedError("the emergency stop is latched")
-        if self._state.status.availability is not Availability.AVAILABLE:
-            raise LinkLostError("the printer is not connected")
+        self._require_free()
         if self._state.status.execution is Execution.STOPPED:
             raise MachineHaltedError(self._state.halt_text)
-        if self._running:
-            raise MachineBusyError("a program is running already")

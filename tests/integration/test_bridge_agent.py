@@ -103,7 +103,9 @@ async def test_a_build_is_accepted_run_and_reported_with_its_figures(tmp_path: P
         names = [line["name"] for line in core.commands()]
         assert names.index("ConnectMachine") < names.index("ObserveNode")
         assert names.index("AcceptBuild") < names.index("StartBuild") < names.index("FinishBuild")
-        assert [line["percent"] for line in core.commands("ReportProgress")][:2] == [5, 10]
+        percents = [line["percent"] for line in core.commands("ReportProgress")]
+        assert percents == sorted(set(percents))  # a fast build may skip some on the way
+        assert all(percent % 5 == 0 and 0 < percent < 100 for percent in percents)
         assert core.commands("ClearBed")[0]["by"] == "virtual attendant"
         assert place.machines[0].ledger.counts.starts == 1
         assert not list((tmp_path / "core" / "work" / NODE).iterdir())
