@@ -31,7 +31,7 @@ class Inventory(ImeweAggregate):
     TOPIC = "imewe.inventory:Inventory"
 
     class Opened(Created):
-        """A lot was begun. ``density_ug_per_mm3``: µg per mm³, which is 1000 x g/cm³."""
+        """A lot was begun. ``density_ug_per_mm3``: μg per mm³, which is 1000 x g/cm³."""
 
         TOPIC = "imewe.inventory:Opened"
         organisation_id: str
