@@ -110,11 +110,18 @@ class FakeFiles:
 
 
 class NoDatabase:
-    """A pool whose server is away."""
+    """A pool whose server is away. ``errors`` come first, then nothing but time-outs."""
+
+    def __init__(self, *errors: Exception) -> None:
+        self.errors = list(errors)
+        self.checked = 0
+
+    async def check(self) -> None:
+        self.checked += 1
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Any]:
-        raise PoolTimeout("couldn't get a connection")
+        raise self.errors.pop(0) if self.errors else PoolTimeout("couldn't get a connection")
         yield
 
 

@@ -72,13 +72,13 @@ class Query:
         priority: list[int] | None = None,
         at_least: AtLeast = None,
     ) -> Connection[Job]:
-        scope = info.context.scope
+        scope, size, begin = info.context.scope, page_size(first), place(after)
         async with info.context.reads.use(jobs.READS, at_least=at_least) as connection:
             page = await jobs.jobs(
                 connection,
                 scope,
-                first=page_size(first),
-                after=place(after),
+                first=size,
+                after=begin,
                 statuses=status or (),
                 priorities=priority or (),
             )
@@ -104,13 +104,13 @@ class Query:
         bridge: str = "",
         at_least: AtLeast = None,
     ) -> Connection[Node]:
-        scope = info.context.scope
+        scope, size, begin = info.context.scope, page_size(first), place(after)
         async with info.context.reads.use(nodes.READS, at_least=at_least) as connection:
             page = await nodes.nodes(
                 connection,
                 scope,
-                first=page_size(first),
-                after=place(after),
+                first=size,
+                after=begin,
                 statuses=status or (),
                 bridge=bridge,
             )
@@ -127,13 +127,13 @@ class Query:
         material_type: str = "",
         at_least: AtLeast = None,
     ) -> Connection[Lot]:
-        scope = info.context.scope
+        scope, size, begin = info.context.scope, page_size(first), place(after)
         async with info.context.reads.use(inventory.READS, at_least=at_least) as connection:
             page = await inventory.inventory(
                 connection,
                 scope,
-                first=page_size(first),
-                after=place(after),
+                first=size,
+                after=begin,
                 node_id=node_id or "",
                 material=material_type,
             )
@@ -165,13 +165,14 @@ class Query:
             since=since,
             until=until,
         )
+        size = page_size(first)
         begin = place(after) or (Cursor(after_sequence) if after_sequence else None)
         async with info.context.reads.use(history.READS, at_least=at_least) as connection:
             page = await history.event_history(
                 connection,
                 scope,
                 wanted,
-                first=page_size(first),
+                first=size,
                 after=begin,
                 newest_first=newest_first,
             )
@@ -205,11 +206,9 @@ class Query:
     async def accounts(
         self, info: Info, first: First = 50, after: After = None, at_least: AtLeast = None
     ) -> Connection[Account]:
-        scope = info.context.scope
+        scope, size, begin = info.context.scope, page_size(first), place(after)
         async with info.context.reads.use(people.READS, at_least=at_least) as connection:
-            page = await people.accounts(
-                connection, scope, first=page_size(first), after=place(after)
-            )
+            page = await people.accounts(connection, scope, first=size, after=begin)
         found = [(row.created, Account.of(row)) for row in page.items]
         return Connection.of(found, has_more=page.has_more, started=after is not None)
 

@@ -60,6 +60,8 @@ class Reads:
             return await self._stack.enter_async_context(
                 reading(self._pool, names, at_least=at_least)
             )
+        except PoolTimeout:
+            raise
         except psycopg.OperationalError:
             await self._pool.check()
             return await self._stack.enter_async_context(
