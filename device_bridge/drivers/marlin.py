@@ -1,4 +1,4 @@
-"""Machines running Marlin 2.x. Never tried on hardware: on a real Marlin's Linux build only."""
+"""Machines running Marlin 2.x. Never tried on hardware: on virtual machines only."""
 
 import asyncio
 from time import monotonic

@@ -4,7 +4,17 @@ from typing import Annotated
 
 import typer
 
-from ops.cli.reach import AsJson, done, grams, group, milligrams, nodes_of, opened, show
+from ops.cli.reach import (
+    AsJson,
+    done,
+    grams,
+    group,
+    machine_id,
+    milligrams,
+    nodes_of,
+    opened,
+    show,
+)
 
 LIST = """query($node: ID, $material: String!) {
   inventory(first: 100, nodeId: $node, materialType: $material) { edges { node {
@@ -55,7 +65,7 @@ def list_lots(
 @app.command()
 def receive(
     ctx: typer.Context,
-    node: Annotated[str, typer.Argument(help="The machine's id.")],
+    node: Annotated[str, typer.Argument(help="The machine's name or id.")],
     material: Annotated[str, typer.Argument(help="For example PLA.")],
     quantity: Annotated[str, typer.Argument(help="For example 1kg or 750g.")],
     lot: Annotated[str, typer.Option(help="The lot's name.")] = "1",
@@ -65,17 +75,16 @@ def receive(
 ) -> None:
     """Book material in.
 
-    Example: imewe inventory receive 0c5e6f7a-8b9c-5d0e-9f1a-2b3c4d5e6f70 PLA 1kg
+    Example: imewe inventory receive prusa-1 PLA 1kg
     """
-    variables = {
-        "node": node,
+    received = {
         "material": material,
         "lot": lot,
         "mg": milligrams(quantity),
         "density": density,
     }
     with opened(ctx) as client:
-        payload = client.command(RECEIVE, variables)
+        payload = client.command(RECEIVE, {"node": machine_id(client, node), **received})
     done(payload, f"Received into lot {payload['inventoryId']}", as_json=as_json)
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from domain.shared.errors import InvalidInputError, NotFoundError
-from ops.cli.reach import AsJson, done, grams, group, nodes_of, opened, show
+from ops.cli.reach import AsJson, done, grams, group, machine_id, nodes_of, opened, show
 
 FIELDS = """id name bridge virtual status connected execution bedClear held stopped
   run { buildId jobId programName percent }"""
@@ -32,7 +32,7 @@ STOP = """mutation($id: ID!) { emergencyStop(nodeId: $id) {
 CLEAR_STOP = f"mutation($id: ID!) {{ clearEmergencyStop(nodeId: $id) {{ {_ANSWER} }} }}"
 
 app = group("The machines of the fleet.")
-NodeId = Annotated[str, typer.Argument(help="The machine's id.")]
+Named = Annotated[str, typer.Argument(help="The machine's name or id.")]
 
 
 @app.command("list")
@@ -59,20 +59,21 @@ def list_nodes(ctx: typer.Context, *, as_json: AsJson = False) -> None:
 
 
 @app.command("show")
-def show_node(ctx: typer.Context, node_id: NodeId, *, as_json: AsJson = False) -> None:
+def show_node(ctx: typer.Context, node: Named, *, as_json: AsJson = False) -> None:
     """Show a machine with its capabilities and its material.
 
-    Example: imewe nodes show 0c5e6f7a-8b9c-5d0e-9f1a-2b3c4d5e6f70
+    Example: imewe nodes show prusa-1
     """
     with opened(ctx) as client:
-        node = client.execute(SHOW, {"id": node_id})["node"]
-    if node is None:
-        raise NotFoundError(f"there is no machine {node_id}")
-    shown = {**node, "run": node["run"] and node["run"]["programName"], "machine": _links(node)}
+        found = client.execute(SHOW, {"id": machine_id(client, node)})["node"]
+    if found is None:
+        raise NotFoundError(f"there is no machine {node}")
+    shown = {**found, "run": found["run"] and found["run"]["programName"]}
+    shown["machine"] = _links(found)
     shown["lots"] = ", ".join(
-        f"{lot['materialType']} {lot['lot']}: {grams(lot['freeMg'])} free" for lot in node["lots"]
+        f"{lot['materialType']} {lot['lot']}: {grams(lot['freeMg'])} free" for lot in found["lots"]
     )
-    show(node, as_json=as_json, headings=("what", "value"), rows=shown.items())
+    show(found, as_json=as_json, headings=("what", "value"), rows=shown.items())
 
 
 @app.command()
@@ -96,66 +97,78 @@ def register(
 @app.command()
 def configure(
     ctx: typer.Context,
-    node_id: NodeId,
-    profile: Annotated[Path, typer.Argument(help="A JSON file.", exists=True, dir_okay=False)],
+    node: Named,
+    process: Annotated[str, typer.Option(help="fdm, mill or laser.")] = "",
+    materials: Annotated[str, typer.Option(help="For example PLA,PETG.")] = "",
+    size: Annotated[str, typer.Option(help="The largest piece in mm: 250x210x210.")] = "",
+    inspection: Annotated[str, typer.Option(help="person, or automatic.")] = "",
+    profile: Annotated[
+        Path | None,
+        typer.Option(help="A JSON file with these and the rest.", exists=True, dir_okay=False),
+    ] = None,
     *,
     as_json: AsJson = False,
 ) -> None:
-    """Put a profile into effect: process, materials, maxSize {x, y, z} in mm, and more.
+    """Put a profile into effect: what the machine can make.
 
-    Example: imewe nodes configure 0c5e6f7a-8b9c-5d0e-9f1a-2b3c4d5e6f70 printer.json
+    Example: imewe nodes configure prusa-1 --process fdm --materials PLA,PETG --size 250x210x210
     """
-    try:
-        wanted = json.loads(profile.read_text())
-    except ValueError as error:
-        raise InvalidInputError(f"{profile} is not JSON: {error}", field="profile") from error
+    wanted = _profile(profile)
+    if process:
+        wanted["process"] = process
+    if materials:
+        wanted["materials"] = [each.strip() for each in materials.split(",")]
+    if size:
+        wanted["maxSize"] = _size(size)
+    if inspection:
+        wanted["inspection"] = inspection
     with opened(ctx) as client:
-        payload = client.command(CONFIGURE, {"id": node_id, "profile": wanted})
+        variables = {"id": machine_id(client, node), "profile": wanted}
+        payload = client.command(CONFIGURE, variables)
     done(payload, "Configured", as_json=as_json)
 
 
 @app.command("clear-bed")
-def clear_bed(ctx: typer.Context, node_id: NodeId, *, as_json: AsJson = False) -> None:
+def clear_bed(ctx: typer.Context, node: Named, *, as_json: AsJson = False) -> None:
     """Say that a machine's bed is clear. Look first: the next build may start at once.
 
-    Example: imewe nodes clear-bed 0c5e6f7a-8b9c-5d0e-9f1a-2b3c4d5e6f70
+    Example: imewe nodes clear-bed prusa-1
     """
-    _send(ctx, CLEAR, {"id": node_id}, "Its bed is clear", as_json=as_json)
+    _send(ctx, node, CLEAR, "Its bed is clear", as_json=as_json)
 
 
 @app.command()
 def pause(
     ctx: typer.Context,
-    node_id: NodeId,
+    node: Named,
     reason: Annotated[str, typer.Option(help="Why.")] = "",
     *,
     as_json: AsJson = False,
 ) -> None:
     """Give a machine no new work; a running build pauses.
 
-    Example: imewe nodes pause 0c5e6f7a-8b9c-5d0e-9f1a-2b3c4d5e6f70 --reason "belt is loose"
+    Example: imewe nodes pause prusa-1 --reason "belt is loose"
     """
-    variables = {"id": node_id, "reason": reason}
-    _send(ctx, PAUSE, variables, "It takes no new work", as_json=as_json)
+    _send(ctx, node, PAUSE, "It takes no new work", as_json=as_json, reason=reason)
 
 
 @app.command()
-def resume(ctx: typer.Context, node_id: NodeId, *, as_json: AsJson = False) -> None:
+def resume(ctx: typer.Context, node: Named, *, as_json: AsJson = False) -> None:
     """Let a machine take work again.
 
-    Example: imewe nodes resume 0c5e6f7a-8b9c-5d0e-9f1a-2b3c4d5e6f70
+    Example: imewe nodes resume prusa-1
     """
-    _send(ctx, RESUME, {"id": node_id}, "It takes work again", as_json=as_json)
+    _send(ctx, node, RESUME, "It takes work again", as_json=as_json)
 
 
 @app.command()
-def stop(ctx: typer.Context, node_id: NodeId, *, as_json: AsJson = False) -> None:
+def stop(ctx: typer.Context, node: Named, *, as_json: AsJson = False) -> None:
     """Emergency stop: halt a machine now.
 
-    Example: imewe nodes stop 0c5e6f7a-8b9c-5d0e-9f1a-2b3c4d5e6f70
+    Example: imewe nodes stop prusa-1
     """
     with opened(ctx) as client:
-        payload = client.command(STOP, {"id": node_id})
+        payload = client.command(STOP, {"id": machine_id(client, node)})
     receipt = payload["receipt"]
     words = "The machine confirmed" if receipt["confirmed"] else "Stopped, not confirmed: go look"
     if as_json:
@@ -165,20 +178,37 @@ def stop(ctx: typer.Context, node_id: NodeId, *, as_json: AsJson = False) -> Non
 
 
 @app.command("clear-stop")
-def clear_stop(ctx: typer.Context, node_id: NodeId, *, as_json: AsJson = False) -> None:
+def clear_stop(ctx: typer.Context, node: Named, *, as_json: AsJson = False) -> None:
     """Say that a stopped machine is safe again.
 
-    Example: imewe nodes clear-stop 0c5e6f7a-8b9c-5d0e-9f1a-2b3c4d5e6f70
+    Example: imewe nodes clear-stop prusa-1
     """
-    _send(ctx, CLEAR_STOP, {"id": node_id}, "The stop is cleared", as_json=as_json)
+    _send(ctx, node, CLEAR_STOP, "The stop is cleared", as_json=as_json)
 
 
 def _send(
-    ctx: typer.Context, document: str, variables: dict[str, Any], words: str, *, as_json: bool
+    ctx: typer.Context, node: str, document: str, words: str, *, as_json: bool, **more: str
 ) -> None:
     with opened(ctx) as client:
-        payload = client.command(document, variables)
+        payload = client.command(document, {"id": machine_id(client, node), **more})
     done(payload, words, as_json=as_json)
+
+
+def _profile(path: Path | None) -> dict[str, Any]:
+    if path is None:
+        return {}
+    try:
+        return dict(json.loads(path.read_text()))
+    except (ValueError, TypeError) as error:
+        raise InvalidInputError(f"{path} is no JSON object: {error}", field="profile") from error
+
+
+def _size(text: str) -> dict[str, float]:
+    try:
+        x, y, z = (float(length) for length in text.lower().split("x"))
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is no size such as 250x210x210") from None
+    return {"x": x, "y": y, "z": z}
 
 
 def _links(node: dict[str, Any]) -> str:

@@ -3,19 +3,26 @@
 Exit codes: 0 done, 1 refused, 2 wrong usage, 3 no gateway answers, 4 not logged in.
 """
 
+import contextlib
 import json
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
+from uuid import UUID
 
 import typer
 from rich.console import Console
 from rich.table import Table
 from typer.core import TyperGroup
 
-from domain.shared.errors import ImeweError, UnauthenticatedError
+from domain.shared.errors import (
+    ImeweError,
+    InvalidInputError,
+    NotFoundError,
+    UnauthenticatedError,
+)
 from ops.cli.client import Client, NotRunningError
 from ops.hosting.home import MARKER, read_note, write_private
 from ops.settings import Settings
@@ -25,6 +32,8 @@ EXIT_USAGE = 2
 EXIT_NOT_RUNNING = 3
 EXIT_NOT_LOGGED_IN = 4
 SESSIONS = "sessions.json"
+NAMES = """query($after: String) { nodes(first: 100, after: $after) {
+  edges { node { id name } } pageInfo { hasNextPage endCursor } } }"""
 WHOLE = frozenset({"id", "about", "node", "position"})
 """Columns that somebody copies from: they are never cut."""
 
@@ -137,6 +146,28 @@ def done(payload: dict[str, Any], words: str, *, as_json: bool) -> None:
 def nodes_of(connection: dict[str, Any]) -> list[dict[str, Any]]:
     """The nodes of a Relay connection."""
     return [edge["node"] for edge in connection["edges"]]
+
+
+def machine_id(client: Client, named: str) -> str:
+    """The id of a machine by its id or its name.
+
+    Raises ``NotFoundError``, and ``InvalidInputError`` when several bear the name.
+    """
+    with contextlib.suppress(ValueError):
+        return str(UUID(named))
+    found: list[str] = []
+    page: dict[str, Any] = {"hasNextPage": True, "endCursor": None}
+    while page["hasNextPage"]:
+        nodes = client.execute(NAMES, {"after": page["endCursor"]})["nodes"]
+        found += [node["id"] for node in nodes_of(nodes) if node["name"] == named]
+        page = nodes["pageInfo"]
+    if not found:
+        raise NotFoundError(f"there is no machine {named}", remedy="imewe nodes list")
+    if len(found) > 1:
+        raise InvalidInputError(
+            f"{len(found)} machines are called {named}", remedy=f"say which: {', '.join(found)}"
+        )
+    return found[0]
 
 
 def grams(mg: int) -> str:

@@ -121,20 +121,29 @@ def test_a_machine_is_registered_configured_stocked_and_paused(
     profile = tmp_path / "printer.json"
     size = {"x": 250, "y": 210, "z": 200}
     profile.write_text(json.dumps({"process": "fdm", "materials": ["PLA"], "maxSize": size}))
-    told(stack, "nodes", "configure", node, str(profile))
+    told(stack, "nodes", "configure", node, "--profile", str(profile))
+    told(stack, "nodes", "configure", node, "--profile", str(profile), "--materials", "PLA,PETG")
     lot = told(stack, "inventory", "receive", node, "PLA", "1kg", "--lot", "A")["inventoryId"]
     told(stack, "inventory", "count", lot, "990g")
     last = told(stack, "inventory", "correct", lot, "-40g", "--reason", "purge")
-    told(stack, "nodes", "clear-bed", node)
-    told(stack, "nodes", "pause", node, "--reason", "belt")
+    told(stack, "nodes", "clear-bed", "prusa-1")
+    told(stack, "nodes", "pause", "prusa-1", "--reason", "belt")
     until_past(stack, last["position"])
     (kept,) = told(stack, "inventory", "list", "--node", node)
     assert kept["freeMg"] == 950_000
     shown = told(stack, "nodes", "show", node)
     assert shown["capabilities"]["maxSize"] == size
+    assert shown["capabilities"]["materials"] == ["PETG", "PLA"]
     assert told(stack, "nodes", "resume", node)["problems"] == []
     for words in (("nodes", "list"), ("nodes", "show", node), ("inventory", "list")):
         assert stack.run(*words).exit_code == 0
+
+
+def test_a_name_that_nobody_or_several_bear_is_refused(stack: Stack) -> None:
+    for _ in range(2):
+        told(stack, "nodes", "register", "twin", "--virtual")
+    for name in ("nobody", "twin"):
+        assert stack.run("nodes", "pause", name).exit_code == 1
 
 
 def test_a_profile_that_is_no_json_or_has_an_unknown_field_is_refused(
@@ -143,7 +152,7 @@ def test_a_profile_that_is_no_json_or_has_an_unknown_field_is_refused(
     profile = tmp_path / "profile.json"
     for wrong in ("{", '{"process": "fdm", "colour": "red"}', '{"process": "witchcraft"}'):
         profile.write_text(wrong)
-        assert stack.run("nodes", "configure", NOBODY, str(profile)).exit_code == 1
+        assert stack.run("nodes", "configure", NOBODY, "--profile", str(profile)).exit_code == 1
 
 
 def test_people_are_added_and_their_roles_change(stack: Stack) -> None:
