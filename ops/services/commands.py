@@ -1,10 +1,6 @@
-"""The commands service: the only writer of the log, on a NATS queue group of N copies.
-
-Each copy carries the processes too; their lease says whose are at work.
-"""
+"""The commands service: the only writer of the log, on a NATS queue group of N copies."""
 
 import asyncio
-import contextlib
 import hmac
 import signal
 from collections.abc import Callable
@@ -42,7 +38,6 @@ from ops.messaging.command_client import LOGIN
 from ops.messaging.connection import address, connect
 from ops.messaging.services import register
 from ops.messaging.space import demand_room
-from ops.services import processes
 from ops.settings import Settings
 
 QUEUE = "commands"
@@ -145,18 +140,10 @@ def main(settings: Settings) -> None:
 
 
 async def _until_told(settings: Settings) -> None:
-    """Whichever of the two ends first ends both: the supervisor starts them again."""
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    following = asyncio.create_task(processes.serve(settings))
-    following.add_done_callback(lambda _: stopping.set())
-    try:
-        await serve(settings, stopping)
-    finally:
-        following.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await following
+    await serve(settings, stopping)
 
 
 async def serve(settings: Settings, stopping: asyncio.Event) -> None:

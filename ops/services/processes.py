@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import signal
 from datetime import timedelta
 from typing import Final
@@ -29,6 +30,8 @@ from ops.settings import Settings
 NAME: Final = "processes"
 LOG_USER: Final = "log_processes"
 AGAIN_S: Final = 1.0
+YIELDING: Final = 10
+"""Niceness: on a busy machine people's commands go before what follows from them."""
 ANSWER_WITHIN_S: Final = 5.0
 """Then the same command is sent again: a server that was killed answers nobody."""
 
@@ -37,6 +40,7 @@ log = structlog.get_logger()
 
 def main(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT."""
+    os.nice(YIELDING)
     asyncio.run(_until_told(settings))
 
 
