@@ -10,11 +10,15 @@ import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
+from uuid import uuid4
 
 import psutil
 
+from commands.tokens import Signer
 from domain.shared.errors import ImeweError, UnavailableError
 from ops.cli.client import Client
 from ops.demo.scene import FILAMENT, PRINTER, Machine
@@ -22,6 +26,7 @@ from ops.demo.shop import furnish
 from ops.demo.system import Running
 from ops.hosting.children import Child, Program
 from ops.hosting.units import service_command
+from ops.keys import token_keys
 from ops.settings import Settings
 
 T = TypeVar("T")
@@ -143,9 +148,29 @@ class Whole:
         if self._running:
             self._running.close()
 
-    def client(self, mail: str, password: str) -> Client:
-        """Somebody else's conversation."""
-        return Client.signed_in(self.url, mail=mail, password=password)
+    def person(self, role: str, organisation_id: str = "", account_id: str = "") -> Client:
+        """The conversation of somebody with one role, by default in the admin's organisation."""
+        return Client(self.url, self.token(role, organisation_id, account_id))
+
+    def token(
+        self, role: str, organisation_id: str = "", account_id: str = "", *, ttl_s: int = 600
+    ) -> str:
+        """A good token of somebody; below zero, ``ttl_s`` makes an expired one."""
+        place = organisation_id or self.organisation_id
+        return Signer(token_keys(self.home).private).sign(
+            account_id=account_id or str(uuid4()),
+            name="somebody",
+            grants=[{"role": role, "organisation_id": place}],
+            token_id=uuid4().hex,
+            now=datetime.now(UTC),
+            ttl_s=ttl_s,
+        )
+
+    @cached_property
+    def organisation_id(self) -> str:
+        """The organisation that the first start founded."""
+        me = self.portal.execute("{ me { grants { organisationId } } }")["me"]
+        return str(me["grants"][0]["organisationId"])
 
     # what runs
 
@@ -204,6 +229,12 @@ class Whole:
     def submit(self, *programs: Path, **how: Any) -> str:
         """Order one piece (or ``quantity``) of each program; the job's id."""
         return str(self.command(SUBMIT, input=self.order(*programs, **how))["jobId"])
+
+    def submit_digest(self, digest: str, **how: Any) -> str:
+        """Order one piece of a stored file; ``how``: other fields of the order."""
+        part = {"name": "box", "artifactDigest": digest, "materialType": "PLA"}
+        order = {"name": "test order", "parts": [part], **how}
+        return str(self.command(SUBMIT, input=order)["jobId"])
 
     def job(self, job_id: str) -> dict[str, Any]:
         """The order as the read side has it, with everything that we did to it."""

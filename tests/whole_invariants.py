@@ -2,16 +2,18 @@
 
 import uuid
 from collections import Counter
-from contextlib import closing
+from collections.abc import Callable
+from contextlib import AbstractContextManager, closing
 
 import psycopg
 from psycopg.conninfo import make_conninfo
 
 from domain.build.aggregate import Build
 from domain.shared.recorded import RecordedEvent
+from ops.artifacts.store import BUCKET
 from ops.database.connection import conninfo
 from ops.eventstore.chain import verify
-from ops.eventstore.client import Client
+from ops.eventstore.client import Client, read_answer
 from ops.eventstore.envelope import Record
 from ops.eventstore.reader import LogReader, recorded_event
 from ops.messaging.connection import address
@@ -21,6 +23,9 @@ from tests.projecting import dumped, migrated, positions, project
 from tests.whole import ENDED, Whole
 
 PAGE = 1000
+
+Refusal = Callable[..., AbstractContextManager[None]]
+"""``with refused(code, field)``: what is inside is refused so, and leaves nothing behind."""
 
 
 def check_everything(whole: Whole, *job_ids: str) -> None:
@@ -46,6 +51,13 @@ def whole_log(whole: Whole) -> list[Record]:
         assert records[-1].sequence == len(records)
         reader.close()
         return records
+
+
+def stored_messages(whole: Whole) -> int:
+    """How many messages the file store holds, chunks that nobody refers to among them."""
+    with closing(Client(address(whole.settings, "gateway"))) as client:
+        answer = read_answer(client.request(f"$JS.API.STREAM.INFO.OBJ_{BUCKET}"))
+        return int(answer["state"]["messages"])
 
 
 def check_log(whole: Whole, records: list[Record]) -> None:
