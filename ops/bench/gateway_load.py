@@ -19,6 +19,7 @@ from ops.settings import Settings
 SUBMISSIONS_PER_S = 50.0
 QUERIES_PER_S = 200.0
 SECONDS = 60.0
+WARM_UP_S = 3.0
 SUBMIT_P95_MS = 25.0
 STATUS_P95_MS = 10.0
 STATUS = """query($id: ID!) { job(id: $id) {
@@ -83,9 +84,9 @@ async def _loads(
             named = {**order, "name": f"bench {number} {uuid4()}"}
             await ask(SUBMIT, {"input": named})
 
-        await open_loop(look, per_second=20, seconds=3)
+        await open_loop(look, per_second=QUERIES_PER_S, seconds=WARM_UP_S)
         status = await open_loop(look, per_second=QUERIES_PER_S, seconds=SECONDS)
-        await open_loop(submit, per_second=5, seconds=3)
+        await open_loop(submit, per_second=SUBMISSIONS_PER_S, seconds=WARM_UP_S)
         return status, await open_loop(submit, per_second=SUBMISSIONS_PER_S, seconds=SECONDS)
 
 
