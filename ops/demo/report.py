@@ -9,7 +9,7 @@ from ops.cli.client import Client
 from ops.demo.shop import DemoError
 
 JOB = """query($id: ID!) { job(id: $id) {
-  id name status submissionTimestamp completionTimestamp
+  id name status position submissionTimestamp completionTimestamp
   parts { id name materialType productionStatus quantity passed reasons { code message remedy }
     failure estimatedBy
     pieces { piece status reason buildId }
@@ -17,9 +17,9 @@ JOB = """query($id: ID!) { job(id: $id) {
       materialMm3 plannedDurationMs plannedMaterialMg reason nativeText } }
   timeline(first: 1000) { position at what words partId buildId nodeId } } }"""
 
-LEDGER = """query { inventory(first: 100) { edges { node {
+LEDGER = """query($at: Position!) { inventory(first: 100, atLeast: $at) { edges { node {
   entries(first: 500) { what quantityMg buildId } } } } }"""
-BOOKED = frozenset({"Consumed", "Wasted"})
+BOOKED = frozenset({"Inventory.Consumed", "Inventory.Wasted"})
 
 
 def collect(portal: Client, job_id: str, names: dict[str, str]) -> dict[str, Any]:
@@ -27,7 +27,7 @@ def collect(portal: Client, job_id: str, names: dict[str, str]) -> dict[str, Any
     job = portal.execute(JOB, {"id": job_id})["job"]
     if job is None:
         raise DemoError(f"job {job_id} is not there")
-    booked = _booked(portal)
+    booked = _booked(portal, job["position"])
     return {
         "job_id": job["id"],
         "name": job["name"],
@@ -90,9 +90,10 @@ def as_markdown(report: dict[str, Any]) -> str:
     )
 
 
-def _booked(portal: Client) -> dict[str, int]:
-    """What the ledger says that each build used, mg."""
-    lots = [edge["node"] for edge in portal.execute(LEDGER)["inventory"]["edges"]]
+def _booked(portal: Client, position: str) -> dict[str, int]:
+    """What the ledger says that each build used, mg; a job ends after its bookings."""
+    found = portal.execute(LEDGER, {"at": position})
+    lots = [edge["node"] for edge in found["inventory"]["edges"]]
     entries = [entry for lot in lots for entry in lot["entries"]]
     return {e["buildId"]: e["quantityMg"] for e in entries if e["what"] in BOOKED}
 

@@ -15,7 +15,7 @@ from projections.inventory.rows import EntryRow, LotRow
 class LedgerEntry:
     position: Position = described("Its event.")
     at: Instant = described("When it happened.")
-    what: str = described("The event's name, for example Consumed.")
+    what: str = described("The event's name, for example Inventory.Consumed.")
     quantity_mg: Int53 = described("mg.")
     build_id: strawberry.ID | None = described("The build it was for.")
     reason: str = described("Why, or empty.")
