@@ -28,11 +28,12 @@ from ops.hosting.children import Child, Program
 from ops.hosting.units import service_command
 from ops.keys import token_keys
 from ops.settings import Settings
+from ops.supervisor import SERVICES
 
 T = TypeVar("T")
 
 ENDED = frozenset({"COMPLETED", "FAILED", "CANCELLED", "REJECTED"})
-PROGRAMS = ("nats", "postgres", "commands", "projections", "bridge", "gateway")
+PROGRAMS = ("nats", "postgres", *SERVICES)
 """Everything that the supervisor keeps running."""
 PATIENCE_S = 90.0
 PROBLEMS = "problems { code message field remedy }"
@@ -99,7 +100,11 @@ class Whole:
         self._shop: Child | None = None
         self._running: Running | None = None
         self.up()
-        self.portal = Client.signed_in(self.url, mail=self.system.mail, password=self.password)
+        try:
+            self.portal = Client.signed_in(self.url, mail=self.system.mail, password=self.password)
+        except BaseException:
+            self.system.close()
+            raise
 
     @property
     def system(self) -> Running:
