@@ -23,6 +23,10 @@ PROCESSES: Final = f"{SERVICE}/processes"
 SUPERVISOR: Final = f"{SERVICE}/supervisor"
 EMERGENCY_STOP: Final = "EmergencyStop"
 """No message: the gateway asks the bridge at once, and asks this table first."""
+CLEAR_FAULT: Final = "ClearFault"
+"""No message either: what the machine says after it is what the bridge reports."""
+READ_TRAIL: Final = "ReadAuditTrail"
+"""No message either: reading who logged in and who was refused."""
 
 
 def anything(command: Any, world: World) -> bool:
@@ -166,6 +170,8 @@ MATRIX: Mapping[str, Row] = {
     "CloseDispatch": _SAGA,
     # not messages
     EMERGENCY_STOP: _STAFF,
+    CLEAR_FAULT: {**_STAFF, Role.VENDOR: own_node},
+    READ_TRAIL: {Role.ADMIN: anything, Role.AUDITOR: anything},
 }
 
 

@@ -12,7 +12,7 @@ import structlog
 
 from device_bridge.dispatcher import Dispatcher
 from device_bridge.energy import EnergyCount
-from device_bridge.errors import DeviceError
+from device_bridge.errors import DeviceError, SilentDeviceError
 from device_bridge.journal import Journal, Report
 from device_bridge.machines import MachineConfig, driver_for, meter_for, read_machines
 from device_bridge.outbox import Courier
@@ -91,20 +91,25 @@ class Agent:
     async def control(self, verb: str, request: dict[str, Any]) -> dict[str, Any]:
         """A request of the core about one machine; refusals come back as ``error``.
 
-        ``pause``, ``resume``, ``cancel`` need ``build_id``; ``clear_fault`` needs ``operator``,
-        ``calibrate`` a ``routine`` (home, level); ``status`` only asks.
-        The answer says that the request was taken; its effect is reported as a command.
+        ``pause``, ``resume``, ``cancel`` need ``build_id``; ``clear_fault`` needs ``operator``
+        and leaves an emergency stop latched with ``keep_stop``; ``calibrate`` needs a ``routine``
+        (home, level); ``status`` only asks. The answer says that the request was taken; its
+        effect is reported as a command. ``clear_fault`` answers when the machine has.
         """
         try:
             place = self._place(str(request.get("node_id", "")))
             if verb == "clear_fault":
-                await place.session.clear_fault(str(request.get("operator", "")))
+                await place.session.clear_fault(
+                    str(request.get("operator", "")), keep_stop=request.get("keep_stop") is True
+                )
             elif verb == "calibrate":
                 await place.session.calibrate(str(request.get("routine", "")))
             elif verb != "status":
                 self._begin(place, verb, str(request.get("build_id", "")))
         except ImeweError as problem:
-            return {"ok": False, "error": {"code": problem.code, "message": problem.message}}
+            return _refusal(problem)
+        except TimeoutError:
+            return _refusal(SilentDeviceError("the machine does not answer"))
         return {"ok": True, **self._state(place)}
 
     async def emergency_stop(self, node_id: str, stopped_by: str) -> dict[str, Any]:
@@ -112,7 +117,7 @@ class Agent:
         try:
             place = self._place(node_id)
         except NotFoundError as problem:
-            return {"ok": False, "error": {"code": problem.code, "message": problem.message}}
+            return _refusal(problem)
         receipt = await place.session.emergency_stop(stopped_by)
         self._log.warning("emergency_stop", node_id=node_id, **receipt.as_json())
         return {"ok": True, "node_id": node_id, **receipt.as_json()}
@@ -229,3 +234,8 @@ class Agent:
             "build_id": session.build_id,
             **session.status.as_json(),
         }
+
+
+def _refusal(problem: ImeweError) -> dict[str, Any]:
+    told = {"code": problem.code, "message": problem.message, "remedy": problem.remedy}
+    return {"ok": False, "error": told}

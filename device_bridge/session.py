@@ -8,7 +8,7 @@ from typing import Any
 import structlog
 
 from device_bridge.energy import EnergyCount
-from device_bridge.errors import DeviceError, MachineBusyError
+from device_bridge.errors import DeviceError, EmergencyLatchedError, MachineBusyError
 from device_bridge.heat_guard import HeatGuard
 from device_bridge.journal import BuildState, Entry, Journal
 from device_bridge.outbox import Courier
@@ -87,6 +87,18 @@ class Session:
         """The machine's last known status."""
         return self._driver.get_status()
 
+    @property
+    def _latched(self) -> bool:
+        triggered = self.status.emergency_stop is EmergencyStop.TRIGGERED
+        return triggered or not self._unlatched.is_set()
+
+    @property
+    def _sound(self) -> bool:
+        """Connected, and nothing for a person to clear."""
+        at_work = {SessionState.IDLE, SessionState.STREAMING, SessionState.PAUSED}
+        halted = self.status.execution in {Execution.STOPPED, Execution.UNAVAILABLE}
+        return self.state in at_work and not halted and not self._latched
+
     async def ready(self) -> None:
         """Wait until a build may be taken: connected, probed, idle."""
         await self._ready.wait()
@@ -151,11 +163,20 @@ class Session:
         self._reporter.stopped(receipt, stopped_by)
         return receipt
 
-    async def clear_fault(self, operator: str) -> None:
-        """A person says that the machine may be used again."""
-        if self._work is not None:
-            raise MachineBusyError("a build is still on the machine")
+    async def clear_fault(self, operator: str, *, keep_stop: bool = False) -> None:
+        """A person says that the machine may be used again; a sound machine is left alone.
+
+        ``keep_stop``: only a fault is meant, a latched emergency stop is not.
+        """
         async with self._turn:
+            if self._sound:
+                return
+            if keep_stop and self._latched:
+                raise EmergencyLatchedError(
+                    "an emergency stop is latched", remedy="clear the emergency stop instead"
+                )
+            if self._work is not None:
+                raise MachineBusyError("a build is still on the machine")
             self._connected = False
             identity = await self._driver.clear_fault(operator)
             await self._introduce(identity)

@@ -44,6 +44,20 @@ class EmergencyStops(Protocol):
         """
 
 
+class FaultClearing(Protocol):
+    """A person's word to the machine's bridge that the machine may be used again."""
+
+    async def clear_fault(
+        self, *, bridge: str, node_id: str, by: str, keep_stop: bool
+    ) -> dict[str, Any]:
+        """Have the machine reset and probed; returns what it says of itself then
+        (``availability``, ``execution``, ``emergency_stop``, ``conditions``).
+
+        ``keep_stop``: refuse while an emergency stop is latched. Raises ``UnavailableError`` when
+        the bridge does not answer, ``NodeUnavailableError`` when the machine cannot be cleared.
+        """
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gateway:
     """Everything a request may use.
@@ -56,6 +70,7 @@ class Gateway:
     pool: AsyncConnectionPool[Any]
     artifacts: ArtifactStore
     stops: EmergencyStops
+    faults: FaultClearing
     sign_in: SignIn
     verifier: Verifier
     live: LiveHub

@@ -78,6 +78,22 @@ class FakeStops:
         return {"ok": True, "confirmed": True, "native_text": "halted", "latency_ms": 12.5}
 
 
+class FakeFaults:
+    """Remembers which machines were cleared, and whether an emergency stop was to stay."""
+
+    def __init__(self) -> None:
+        self.cleared: list[tuple[str, str, str, bool]] = []
+        self.refusal: Exception | None = None
+
+    async def clear_fault(
+        self, *, bridge: str, node_id: str, by: str, keep_stop: bool
+    ) -> dict[str, Any]:
+        if self.refusal:
+            raise self.refusal
+        self.cleared.append((bridge, node_id, by, keep_stop))
+        return {"execution": "READY"}
+
+
 class FakeFiles:
     """Counts what streams in and keeps the largest chunk's size."""
 
@@ -152,6 +168,7 @@ class Bench:
         self.clock = SettableClock()
         self.commands = FakeCommands()
         self.stops = FakeStops()
+        self.faults = FakeFaults()
         self.files = FakeFiles()
         self.telemetry = FakeTelemetry()
         parts: dict[str, Any] = {
@@ -159,6 +176,7 @@ class Bench:
             "pool": cast("AsyncConnectionPool[Any]", NoDatabase()),
             "artifacts": self.files,
             "stops": self.stops,
+            "faults": self.faults,
             "sign_in": SignIn(
                 FakePasswords(), self.signer, clock=self.clock, new_id=new_id, ttl_s=900
             ),

@@ -12,6 +12,7 @@ from gateways.graphql.fields import resolved
 from gateways.graphql.inputs import NodeProfileInput, SubmitJobInput
 from gateways.graphql.payloads import (
     AccountPayload,
+    ClearFaultPayload,
     EmergencyStopPayload,
     InventoryPayload,
     JobPayload,
@@ -21,7 +22,7 @@ from gateways.graphql.payloads import (
 )
 from gateways.graphql.problems import problem_of
 from gateways.graphql.scalars import Instant, Int53
-from gateways.graphql.stopping import stop_node
+from gateways.graphql.stopping import clear_fault, clear_stop, stop_node
 from gateways.graphql.types.people import Grant, Me
 
 CommandId = Annotated[
@@ -163,18 +164,15 @@ class Mutation:
     async def emergency_stop(self, info: Info, node_id: strawberry.ID) -> EmergencyStopPayload:
         return await stop_node(info, node_id)
 
-    @resolved("Say that a stopped machine is safe again.")
+    @resolved("Say that a stopped machine is safe again; its bridge resets it first.")
     async def clear_emergency_stop(
         self, info: Info, node_id: strawberry.ID, command_id: CommandId = None
     ) -> NodePayload:
-        return await command(
-            info,
-            NodePayload,
-            "ClearEmergencyStop",
-            {"node_id": node_id},
-            command_id=command_id,
-            node_id="id",
-        )
+        return await clear_stop(info, node_id, command_id=command_id)
+
+    @resolved("Say that a machine that halted itself may be reset and used again.")
+    async def clear_fault(self, info: Info, node_id: strawberry.ID) -> ClearFaultPayload:
+        return await clear_fault(info, node_id)
 
     @resolved("Let a machine leave the fleet for good.")
     async def decommission_node(

@@ -85,3 +85,16 @@ class EmergencyStopPayload:
     receipt: StopReceipt | None = strawberry.field(
         default=None, description="The bridge's answer; null when there was none."
     )
+
+
+@strawberry.type(
+    description="What the machine says after its fault was cleared; its bridge records that."
+)
+class ClearFaultPayload:
+    problems: list[Problem] = strawberry.field(
+        default_factory=list, description="Why the machine is as it was."
+    )
+    node_id: strawberry.ID | None = strawberry.field(default=None, description="The machine.")
+    execution: str | None = strawberry.field(
+        default=None, description="READY when it can be used again; null when nothing was done."
+    )

@@ -1,26 +1,33 @@
-"""The emergency stop: rights first, then straight to the bridge, past every queue and database."""
+"""Halting a machine and letting it work again: rights first, then straight to its bridge."""
 
 import time
 from uuid import UUID
 
 import strawberry
 
-from commands.authorisation import EMERGENCY_STOP, rules_for
-from domain.shared.errors import ImeweError, NotFoundError
+from commands.authorisation import CLEAR_FAULT, EMERGENCY_STOP, anything, rules_for
+from commands.principal import Principal
+from domain.shared.errors import ForbiddenError, ImeweError, NotFoundError
+from gateways.graphql.commanding import command
 from gateways.graphql.context import Info
-from gateways.graphql.payloads import EmergencyStopPayload, StopReceipt
+from gateways.graphql.payloads import (
+    ClearFaultPayload,
+    EmergencyStopPayload,
+    NodePayload,
+    StopReceipt,
+)
 from gateways.graphql.problems import problem_of
 from gateways.graphql.whereabouts import Whereabouts
 from projections.nodes import queries as nodes
 
+CLEAR_STOP = "ClearEmergencyStop"
+
 
 async def stop_node(info: Info, node_id: strawberry.ID) -> EmergencyStopPayload:
-    """Ask the node's bridge to halt it now; the bridge records the deed."""
+    """Ask the node's bridge to halt it now, past every queue; the bridge records the deed."""
     began = time.perf_counter()
     try:
-        person = info.context.caller.person()
-        place = await _whereabouts(info, str(node_id))
-        rules_for(EMERGENCY_STOP, person, person.place(place.organisation_id))
+        place, person = await _allowed(info, EMERGENCY_STOP, node_id)
         answer = await info.context.gateway.stops.stop(
             bridge=place.bridge, node_id=place.node_id, by=str(person)
         )
@@ -35,6 +42,48 @@ async def stop_node(info: Info, node_id: strawberry.ID) -> EmergencyStopPayload:
             round_trip_ms=round((time.perf_counter() - began) * 1000, 3),
         ),
     )
+
+
+async def clear_stop(
+    info: Info, node_id: strawberry.ID, *, command_id: strawberry.ID | None
+) -> NodePayload:
+    """The bridge's latch first, then the log's: a machine that cannot be cleared stays latched in
+    both, and one whose clearing was not recorded takes no work until the person says it again."""
+    try:
+        place, person = await _allowed(info, CLEAR_STOP, node_id)
+        await info.context.gateway.faults.clear_fault(
+            bridge=place.bridge, node_id=place.node_id, by=str(person), keep_stop=False
+        )
+    except ImeweError as error:
+        return NodePayload(problems=[problem_of(error)], command_id=command_id)
+    return await command(
+        info, NodePayload, CLEAR_STOP, {"node_id": node_id}, command_id=command_id, node_id="id"
+    )
+
+
+async def clear_fault(info: Info, node_id: strawberry.ID) -> ClearFaultPayload:
+    """Have the bridge reset a machine that halted itself; an emergency stop stays latched."""
+    try:
+        place, person = await _allowed(info, CLEAR_FAULT, node_id)
+        answer = await info.context.gateway.faults.clear_fault(
+            bridge=place.bridge, node_id=place.node_id, by=str(person), keep_stop=True
+        )
+    except ImeweError as error:
+        return ClearFaultPayload(node_id=node_id, problems=[problem_of(error)])
+    return ClearFaultPayload(node_id=node_id, execution=answer["execution"])
+
+
+async def _allowed(info: Info, name: str, node_id: strawberry.ID) -> tuple[Whereabouts, Principal]:
+    """Where the machine is, and the person who may do this to it.
+
+    The one rule beside ``anything`` in these rows of the table is ownership of the machine.
+    """
+    person = info.context.caller.person()
+    place = await _whereabouts(info, str(node_id))
+    rules = rules_for(name, person, person.place(place.organisation_id))
+    if anything not in rules and place.owner_id != person.id:
+        raise ForbiddenError("this machine is not yours")
+    return place, person
 
 
 async def _whereabouts(info: Info, node_id: str) -> Whereabouts:

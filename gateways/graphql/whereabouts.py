@@ -1,4 +1,4 @@
-"""Which bridge a machine hangs on, remembered: neither ever changes once it is registered."""
+"""Which bridge a machine hangs on and whose it is: none of it changes once it is registered."""
 
 from dataclasses import dataclass
 
@@ -7,10 +7,11 @@ from projections.nodes.rows import NodeRow
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Whereabouts:
-    """A machine's bridge and tenant."""
+    """A machine's bridge, owner and tenant."""
 
     node_id: str
     bridge: str
+    owner_id: str
     organisation_id: str
 
 
@@ -22,7 +23,12 @@ class KnownNodes:
 
     def learn(self, row: NodeRow) -> Whereabouts:
         """Remember a machine."""
-        place = Whereabouts(node_id=row.id, bridge=row.bridge, organisation_id=row.organisation_id)
+        place = Whereabouts(
+            node_id=row.id,
+            bridge=row.bridge,
+            owner_id=row.owner_id,
+            organisation_id=row.organisation_id,
+        )
         self._known[row.id] = place
         return place
 

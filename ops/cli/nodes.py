@@ -30,6 +30,8 @@ STOP = """mutation($id: ID!) { emergencyStop(nodeId: $id) {
   nodeId receipt { confirmed nativeText latencyMs roundTripMs }
   problems { code message field remedy } } }"""
 CLEAR_STOP = f"mutation($id: ID!) {{ clearEmergencyStop(nodeId: $id) {{ {_ANSWER} }} }}"
+CLEAR_FAULT = """mutation($id: ID!) { clearFault(nodeId: $id) {
+  nodeId execution problems { code message field remedy } } }"""
 
 app = group("The machines of the fleet.")
 Named = Annotated[str, typer.Argument(help="The machine's name or id.")]
@@ -179,11 +181,25 @@ def stop(ctx: typer.Context, node: Named, *, as_json: AsJson = False) -> None:
 
 @app.command("clear-stop")
 def clear_stop(ctx: typer.Context, node: Named, *, as_json: AsJson = False) -> None:
-    """Say that a stopped machine is safe again.
+    """Say that a stopped machine is safe again; its bridge resets it.
 
     Example: imewe nodes clear-stop prusa-1
     """
     _send(ctx, node, CLEAR_STOP, "The stop is cleared", as_json=as_json)
+
+
+@app.command("clear-fault")
+def clear_fault(ctx: typer.Context, node: Named, *, as_json: AsJson = False) -> None:
+    """Say that a machine that halted itself may be reset and used again. Look first.
+
+    Example: imewe nodes clear-fault prusa-1
+    """
+    with opened(ctx) as client:
+        payload = client.command(CLEAR_FAULT, {"id": machine_id(client, node)})
+    if as_json:
+        done(payload, "", as_json=True)
+    else:
+        typer.echo(f"The fault is cleared; the machine says {payload['execution']}")
 
 
 def _send(

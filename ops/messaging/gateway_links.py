@@ -10,13 +10,20 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from commands.wire import read_answer
-from domain.shared.errors import UnavailableError
+from domain.shared.errors import (
+    ImeweError,
+    NodeUnavailableError,
+    NotFoundError,
+    UnavailableError,
+)
 from gateways.graphql.live import LiveHub, Readings
 from ops.messaging.command_client import log_in
 
 PROJECTED = "imewe.projected"
 STOP_PATIENCE_S = 3.0
 """The goal for the bridge's receipt is 250 ms; a person who waits longer is told to act."""
+CLEAR_PATIENCE_S = 30.0
+"""A reset, a boot and a handshake of three tries."""
 TOUCH_IT = "press the machine's own emergency stop"
 
 log = structlog.get_logger()
@@ -74,6 +81,42 @@ class NatsEmergencyStops:
                 remedy=TOUCH_IT,
             ) from error
         return read_answer(message.data)
+
+
+class NatsFaultClearing:
+    """``FaultClearing``: the bridge answers when it has reset the machine and probed it."""
+
+    def __init__(self, client: Client, *, patience_s: float = CLEAR_PATIENCE_S) -> None:
+        self._client = client
+        self._patience_s = patience_s
+
+    async def clear_fault(
+        self, *, bridge: str, node_id: str, by: str, keep_stop: bool
+    ) -> dict[str, Any]:
+        """See ``FaultClearing``."""
+        subject = f"imewe.bridge.{bridge}.clear_fault"
+        body = orjson.dumps({"node_id": node_id, "operator": by, "keep_stop": keep_stop})
+        try:
+            message = await self._client.request(subject, body, timeout=self._patience_s)
+        except nats.errors.NoRespondersError as error:
+            raise UnavailableError(
+                f"bridge {bridge} is not connected: the machine was not cleared",
+                remedy="start the bridge, then say it again",
+            ) from error
+        except (nats.errors.Error, OSError) as error:
+            raise UnavailableError(
+                f"bridge {bridge} did not answer: it is not known whether the machine was cleared",
+                remedy="say it again",
+            ) from error
+        try:
+            return read_answer(message.data)
+        except (NotFoundError, UnavailableError):
+            raise
+        except ImeweError as refusal:
+            raise NodeUnavailableError(
+                f"the machine was not cleared: {refusal.message}",
+                remedy=refusal.remedy or "look at the machine, then say it again",
+            ) from refusal
 
 
 async def hear_projections(client: Client, hub: LiveHub) -> None:

@@ -28,6 +28,7 @@ from ops.messaging.command_client import NatsCommandClient
 from ops.messaging.connection import connect, nats_options
 from ops.messaging.gateway_links import (
     NatsEmergencyStops,
+    NatsFaultClearing,
     NatsPasswordCheck,
     NatsTelemetrySource,
     hear_projections,
@@ -114,6 +115,7 @@ async def built(settings: Settings) -> AsyncIterator[tuple[Gateway, Client]]:
                         client, demand_room=partial(demand_room, settings)
                     ),
                     stops=NatsEmergencyStops(client),
+                    faults=NatsFaultClearing(client),
                     sign_in=SignIn(
                         NatsPasswordCheck(client),
                         Signer(keys.private),

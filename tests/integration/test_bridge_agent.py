@@ -325,3 +325,56 @@ async def test_a_machine_added_to_the_file_is_taken_up_while_the_bridge_runs(
         assert core.beats[0]["nodes"] == []
         async with shop(tmp_path):
             await core.told("ConnectMachine", within_s=10)
+
+
+async def test_a_fault_of_the_machines_own_is_cleared_by_a_person_and_work_goes_on(
+    tmp_path: Path,
+) -> None:
+    faults = [{"kind": "thermal", "at_line": 60}]
+    async with shop(tmp_path, faults=faults), bridge(tmp_path) as (agent, core):
+        core.order("b1", NODE, printed(200))
+        assert "Thermal" in (await core.told("FailBuild"))["native_text"]
+        core.order("b2", NODE, printed(10), epoch=2)
+        await asyncio.sleep(0.3)
+        assert len(core.commands("StartBuild")) == 1
+        asked = {"node_id": NODE, "operator": "user/otto", "keep_stop": True}
+        cleared = await agent.control("clear_fault", asked)
+        assert (cleared["ok"], cleared["execution"]) == (True, "READY")
+        await core.told("FinishBuild")
+        assert core.commands("ObserveNode")[-1]["conditions"] == []
+
+
+async def test_clearing_a_fault_leaves_an_emergency_stop_latched(tmp_path: Path) -> None:
+    async with shop(tmp_path), bridge(tmp_path) as (agent, core):
+        await core.told("ConnectMachine")
+        await agent.emergency_stop(NODE, "user/otto")
+        asked = {"node_id": NODE, "operator": "user/vera", "keep_stop": True}
+        refused = await agent.control("clear_fault", asked)
+        assert refused["error"]["code"] == "EMERGENCY_STOP_LATCHED"
+        assert (await agent.control("status", asked))["emergency_stop"] == "TRIGGERED"
+
+
+async def test_clearing_a_sound_machine_does_not_disturb_its_build(tmp_path: Path) -> None:
+    async with shop(tmp_path, speed=40.0) as place, bridge(tmp_path) as (agent, core):
+        core.order("b1", NODE, printed(600))
+        await core.told("ReportProgress")
+        for _ in range(2):
+            asked = {"node_id": NODE, "operator": "user/otto"}
+            assert (await agent.control("clear_fault", asked))["ok"]
+        await core.told("FinishBuild")
+        assert [m.ledger.counts.starts for m in place.machines] == [1]
+        assert len(core.commands("ConnectMachine")) == 1
+
+
+async def test_a_machine_that_does_not_come_back_stays_latched_and_says_why(
+    tmp_path: Path,
+) -> None:
+    async with shop(tmp_path) as place, bridge(tmp_path) as (agent, core):
+        await core.told("ConnectMachine")
+        await agent.emergency_stop(NODE, "user/otto")
+        place.stop()
+        asked = {"node_id": NODE, "operator": "user/otto"}
+        refused = await agent.control("clear_fault", asked)
+        assert refused["ok"] is False
+        assert refused["error"]["message"]
+        assert (await agent.control("status", asked))["emergency_stop"] == "TRIGGERED"

@@ -7,14 +7,17 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import orjson
+import pytest
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from device_bridge.machines import write_machines
 from device_bridge.virtual.machine import MachinePlan, VirtualMachine
 from device_bridge.virtual.shop import configs
+from domain.shared.errors import NodeUnavailableError, NotFoundError, UnavailableError
 from ops.artifacts.store import JetStreamArtifactStore
 from ops.messaging.connection import connect
+from ops.messaging.gateway_links import NatsFaultClearing
 from ops.messaging.server import EmbeddedNats
 from ops.messaging.streams import ensure_app_streams
 from ops.messaging.work import NatsWorkQueue
@@ -75,6 +78,18 @@ async def running_bridge(settings: Settings) -> AsyncIterator[None]:
             await serving
 
 
+async def clear_by(faults: NatsFaultClearing) -> None:
+    otto: dict[str, Any] = {"by": "user/otto", "keep_stop": False}
+    with pytest.raises(UnavailableError, match="not connected"):
+        await faults.clear_fault(bridge="elsewhere", node_id=NODE, **otto)
+    with pytest.raises(NotFoundError):
+        await faults.clear_fault(bridge="local", node_id="elsewhere", **otto)
+    with pytest.raises(NodeUnavailableError, match="emergency stop is latched"):
+        await faults.clear_fault(bridge="local", node_id=NODE, by="user/vera", keep_stop=True)
+    cleared = await faults.clear_fault(bridge="local", node_id=NODE, **otto)
+    assert (cleared["execution"], cleared["emergency_stop"]) == ("READY", "ARMED")
+
+
 async def test_a_sent_build_runs_and_a_stop_is_answered_with_the_rights_of_each_user(
     fresh_nats: EmbeddedNats, fresh_settings: Settings
 ) -> None:
@@ -116,6 +131,7 @@ async def test_a_sent_build_runs_and_a_stop_is_answered_with_the_rights_of_each_
                     "imewe.bridge.local.status", json.dumps({"node_id": NODE}).encode(), timeout=2
                 )
                 assert orjson.loads(state.data)["emergency_stop"] == "TRIGGERED"
+                await clear_by(NatsFaultClearing(gateway))
         finally:
             machine.stop()
         info = await supervisor.jetstream().stream_info("IMEWE_TELEMETRY")

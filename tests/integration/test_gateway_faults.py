@@ -33,7 +33,7 @@ from tests.gateway_stack import (
 )
 
 TAIL = "subscription($after: Position) { eventTail(afterSequence: $after) { position topic } }"
-NODES = "{ nodes { edges { node { id connected stopped } } } }"
+NODES = "{ nodes { edges { node { id connected stopped emergencyStop execution } } } }"
 STOP = """mutation($id: ID!) { emergencyStop(nodeId: $id) {
   receipt { confirmed nativeText roundTripMs } problems { __typename message } } }"""
 CLEAR = "mutation($id: ID!) { clearEmergencyStop(nodeId: $id) { position problems { code } } }"
@@ -93,6 +93,9 @@ def test_an_emergency_stop_halts_every_kind_of_machine_and_stays_until_it_is_cle
         last = admin.command(CLEAR, {"id": node_id})
     admin.execute(JOB, {"id": shop[0], "at": last["position"]})
     assert not any(node["stopped"] for node in machines(admin))
+    while any((n["emergencyStop"], n["execution"]) != ("ARMED", "READY") for n in machines(admin)):
+        assert time.monotonic() < until + 30, "the bridge still holds a machine latched"
+        time.sleep(0.05)
 
 
 def test_a_killed_database_is_unavailable_for_a_moment_and_no_longer(

@@ -1,17 +1,21 @@
-"""The emergency stop: rights first, then straight to the bridge."""
+"""Stopping and clearing: rights first, then straight to the bridge, then the record."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
-from domain.shared.errors import UnavailableError
+from domain.shared.errors import ImeweError, NodeUnavailableError, UnavailableError
 from projections.nodes.rows import NodeRow
 from tests.gateway_tools import ELSEWHERE, ORGANISATION, PERSON, Bench
 
 STOP = """mutation($id: ID!) { emergencyStop(nodeId: $id) {
   nodeId receipt { confirmed nativeText latencyMs roundTripMs }
   problems { __typename remedy } } }"""
+CLEAR_STOP = """mutation($id: ID!) { clearEmergencyStop(nodeId: $id, commandId: "c-1") {
+  nodeId position commandId problems { __typename remedy } } }"""
+CLEAR_FAULT = """mutation($id: ID!) { clearFault(nodeId: $id) {
+  nodeId execution problems { __typename remedy } } }"""
 NODE = NodeRow(
     id="3f6c9b62-6c5e-5f0e-9d0a-2a3f0d1c2b4e",
     organisation_id=ORGANISATION,
@@ -114,3 +118,59 @@ async def test_an_id_that_would_name_another_subject_reaches_no_bridge(bench: Be
         (problem,) = answer["data"]["emergencyStop"]["problems"]
         assert problem["__typename"] == "NotFound"
     assert bench.stops.stopped == []
+
+
+async def test_a_stop_is_cleared_at_the_bridge_and_then_in_the_log(bench: Bench) -> None:
+    answer = await bench.ask(CLEAR_STOP, {"id": NODE.id}, token=bench.token("operator"))
+    payload = answer["data"]["clearEmergencyStop"]
+    assert (payload["problems"], payload["position"], payload["commandId"]) == ([], "7", "c-1")
+    assert bench.faults.cleared == [("hall-2", NODE.id, f"user/{PERSON}", False)]
+    ((name, body, more),) = bench.commands.sent
+    assert (name, body, more["command_id"]) == ("ClearEmergencyStop", {"node_id": NODE.id}, "c-1")
+
+
+@pytest.mark.parametrize(
+    ("refusal", "kind"),
+    [
+        (UnavailableError("no answer", remedy="say it again"), "Unavailable"),
+        (NodeUnavailableError("the machine is gone", remedy="look"), "NodeUnavailable"),
+    ],
+)
+async def test_what_the_bridge_did_not_clear_is_not_recorded_as_cleared(
+    bench: Bench, refusal: ImeweError, kind: str
+) -> None:
+    bench.faults.refusal = refusal
+    payload = (await bench.ask(CLEAR_STOP, {"id": NODE.id}))["data"]["clearEmergencyStop"]
+    assert payload["problems"] == [{"__typename": kind, "remedy": refusal.remedy}]
+    assert (payload["position"], payload["commandId"]) == (None, "c-1")
+    assert bench.commands.sent == []
+
+
+@pytest.mark.parametrize("role", ["designer", "vendor", "viewer", "auditor"])
+async def test_who_may_not_clear_a_stop_reaches_no_bridge(bench: Bench, role: str) -> None:
+    payload = (await bench.ask(CLEAR_STOP, {"id": NODE.id}, token=bench.token(role)))["data"]
+    assert payload["clearEmergencyStop"]["problems"][0]["__typename"] == "Forbidden"
+    assert bench.faults.cleared == []
+    assert bench.commands.sent == []
+
+
+@pytest.mark.parametrize("role", ["admin", "operator", "vendor"])
+async def test_a_fault_is_cleared_by_staff_and_by_the_machines_owner(
+    bench: Bench, role: str
+) -> None:
+    answer = await bench.ask(CLEAR_FAULT, {"id": NODE.id}, token=bench.token(role))
+    payload = answer["data"]["clearFault"]
+    assert payload == {"nodeId": NODE.id, "execution": "READY", "problems": []}
+    assert bench.faults.cleared == [("hall-2", NODE.id, f"user/{PERSON}", True)]
+    assert bench.commands.sent == []  # the bridge reports what the machine says
+
+
+async def test_a_vendor_clears_no_fault_of_a_machine_of_somebody_else(bench: Bench) -> None:
+    foreign = replace(NODE, id="4f6c9b62-6c5e-5f0e-9d0a-2a3f0d1c2b4e", owner_id="somebody")
+    bench.gateway.whereabouts.learn(foreign)
+    answer = await bench.ask(CLEAR_FAULT, {"id": foreign.id}, token=bench.token("vendor"))
+    assert answer["data"]["clearFault"]["problems"][0]["__typename"] == "Forbidden"
+    for role in ("designer", "viewer", "auditor"):
+        answer = await bench.ask(CLEAR_FAULT, {"id": NODE.id}, token=bench.token(role))
+        assert answer["data"]["clearFault"]["problems"][0]["__typename"] == "Forbidden"
+    assert bench.faults.cleared == []
