@@ -23,8 +23,9 @@ from ops.hosting.entrance import first_admin, gateway_url, settle_http_port
 from ops.hosting.errors import HostingError
 from ops.hosting.home import held, make_home
 from ops.hosting.units import ServiceProcess, Unit, service_command
-from ops.messaging.connection import nats_url
+from ops.messaging.connection import connect, nats_url
 from ops.messaging.server import EmbeddedNats
+from ops.messaging.services import ping_all
 from ops.messaging.space import StorageWatch
 from ops.prepare import prepare_database, prepare_streams
 from ops.settings import Settings
@@ -37,6 +38,7 @@ HEALTHY_AFTER_S = 30.0
 STOP_SERVICES_S = 4.5
 STOP_SERVERS_S = 2.2
 WATCH_EVERY_S = 2.0
+PING_S = 0.1
 
 log = structlog.get_logger()
 
@@ -75,7 +77,10 @@ class Supervisor:
     """
 
     def __init__(
-        self, settings: Settings, services: Sequence[Unit], announce: Callable[[Ready], None]
+        self,
+        settings: Settings,
+        services: Sequence[ServiceProcess],
+        announce: Callable[[Ready], None],
     ) -> None:
         account = server_account(settings.server_account)
         self._settings = settings
@@ -124,6 +129,7 @@ class Supervisor:
         for unit in self._services:
             await self._first_start(unit)
         await self._gateway_answers()
+        await self._services_answer()
         self._announce(ready(self._settings, {"mail": admin.mail, "password": admin.password}))
         await asyncio.gather(*self._tasks)
 
@@ -182,6 +188,16 @@ class Supervisor:
             host, port = str(address.hostname), int(address.port or 80)
             await _until(lambda: _answers(host, port))
 
+    async def _services_answer(self) -> None:
+        """Wait until each has registered: a gateway without a writer is no use to anybody."""
+        wanted = {unit.name for unit in self._services if unit.registers}
+        client = await connect(self._settings, "supervisor")
+        try:
+            while not wanted <= {found.name for found in await ping_all(client, wait=PING_S)}:
+                log.debug("waiting for services")
+        finally:
+            await client.close()
+
     def _look_for_ended(self) -> None:
         servers = [unit for unit in (self._nats, self._postgres) if unit]
         for unit in (*servers, *self._services):
@@ -220,15 +236,23 @@ def ready(settings: Settings, admin: dict[str, str]) -> Ready:
 
 def services(
     settings: Settings, names: Sequence[str] = SERVICES, *, verbose: bool = False
-) -> list[Unit]:
+) -> list[ServiceProcess]:
     """Our services as child processes."""
     return [
-        ServiceProcess(name, service_command(settings, name), settings.home, verbose=verbose)
+        ServiceProcess(
+            name,
+            service_command(settings, name),
+            settings.home,
+            verbose=verbose,
+            registers=name in SERVICES,
+        )
         for name in names
     ]
 
 
-def supervise(settings: Settings, units: Sequence[Unit], announce: Callable[[Ready], None]) -> None:
+def supervise(
+    settings: Settings, units: Sequence[ServiceProcess], announce: Callable[[Ready], None]
+) -> None:
     """Hold the home and run until told to stop. Raises ``HomeInUseError``, ``HostingError``."""
     make_home(settings.home)
     with held(settings.home):

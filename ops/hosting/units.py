@@ -31,12 +31,22 @@ class Unit(Protocol):
 
 
 class ServiceProcess:
-    """One of our own services as a child process; ``verbose`` leaves its log on our stderr."""
+    """One of our own services as a child process; ``verbose`` leaves its log on our stderr.
+
+    ``registers``: once it serves, it answers in the NATS services protocol.
+    """
 
     def __init__(
-        self, name: str, command: Sequence[str], home: Path, *, verbose: bool = False
+        self,
+        name: str,
+        command: Sequence[str],
+        home: Path,
+        *,
+        verbose: bool = False,
+        registers: bool = False,
     ) -> None:
         self._name = name
+        self.registers = registers
         self._program = Program(
             command=command,
             log=None if verbose else log_folder(home) / f"{name}.log",
