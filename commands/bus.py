@@ -10,11 +10,13 @@ from typing import Any
 
 from eventsourcing.persistence import IntegrityError
 
+from commands.auditing.recording import denied_command
+from commands.auditing.trail import Trail
 from commands.authorisation import Rule, allow, rules_for
 from commands.handling import HANDLERS, Handling
 from commands.idempotency import Once
 from commands.message import parse
-from commands.principal import BRIDGE, SERVICE, USER, Principal
+from commands.principal import BRIDGE, GATEWAY, SERVICE, USER, Principal
 from commands.tokens import Verifier
 from commands.turns import Turn, Turns
 from commands.wire import Request
@@ -29,8 +31,6 @@ ATTEMPTS = 4
 """One, and three more when somebody else changed the object meanwhile."""
 SPREAD_S = 0.004
 """Two that met once shall not meet again at once."""
-GATEWAY = "gateway"
-"""The service that may act for people."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,21 +63,33 @@ class Bus:
         once: Once,
         clock: Clock,
         demand_room: Callable[[], None],
+        trail: Trail,
     ) -> None:
         self._ports = ports
         self._demand_room = demand_room
         self._verifier = verifier
         self._once = once
         self._clock = clock
+        self._trail = trail
         self._turns = Turns()
 
     def obey(self, request: Request) -> dict[str, Any]:
         """The answer: ``position``, ``id`` and what the command gives beside.
 
         Raises the typed errors; ``UnavailableError`` may mean that it was recorded all the same,
-        and the same command id may be sent again.
+        and the same command id may be sent again. A want of rights is in the audit trail before
+        it is raised.
         """
-        principal = self._principal(request)
+        principal = _sender(request)
+        try:
+            principal = self._principal(request)
+            return self._obey(request, principal)
+        except (ForbiddenError, UnauthenticatedError) as error:
+            entry = denied_command(request, principal, error, at=self._clock.now())
+            self._trail.record(entry, proved=principal is not None)
+            raise
+
+    def _obey(self, request: Request, principal: Principal) -> dict[str, Any]:
         organisation_id = principal.place(request.organisation_id)
         order = _Order(
             request=request,
@@ -148,11 +160,19 @@ class Bus:
             if (request.sender_kind, request.sender_id) != (SERVICE, GATEWAY):
                 raise ForbiddenError("only the gateway acts for people")
             return self._verifier.verify(request.token)
-        if request.sender_kind not in {SERVICE, BRIDGE}:
-            raise UnauthenticatedError("nobody is known there")
-        if (request.sender_kind, request.sender_id) == (SERVICE, GATEWAY):
+        sender = _sender(request)
+        if sender is None:
             raise UnauthenticatedError("a token is needed", remedy="log in")
-        return Principal(kind=request.sender_kind, id=request.sender_id)
+        return sender
+
+
+def _sender(request: Request) -> Principal | None:
+    """Whom the connection proves; behind the gateway stands somebody else."""
+    if request.sender_kind not in {SERVICE, BRIDGE}:
+        return None
+    if (request.sender_kind, request.sender_id) == (SERVICE, GATEWAY):
+        return None
+    return Principal(kind=request.sender_kind, id=request.sender_id)
 
 
 def _told(handling: Handling, aggregate: ImeweAggregate, position: int) -> dict[str, Any]:

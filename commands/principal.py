@@ -9,6 +9,8 @@ from domain.shared.scope import Grant, Scope
 USER = "user"
 SERVICE = "service"
 BRIDGE = "bridge"
+GATEWAY = "gateway"
+"""The service that may act for people."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

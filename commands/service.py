@@ -8,6 +8,7 @@ import structlog
 
 from commands.accounts import handlers as _accounts
 from commands.accounts.login import Login
+from commands.auditing.desk import AuditDesk
 from commands.builds import handlers as _builds
 from commands.bus import Bus
 from commands.dispatches import handlers as _dispatches
@@ -16,7 +17,7 @@ from commands.jobs import handlers as _jobs
 from commands.nodes import handlers as _nodes
 from commands.organisations import handlers as _organisations
 from commands.parts import handlers as _parts
-from commands.wire import read_request, write_answer, write_refusal
+from commands.wire import AUDIT_READ, read_request, write_answer, write_refusal
 from domain.shared.errors import ImeweError, InvalidInputError
 
 FEATURES = (
@@ -37,17 +38,23 @@ log = structlog.get_logger()
 class CommandService:
     """Answers every request, whatever comes; only typed refusals are told, all else is logged."""
 
-    def __init__(self, bus: Bus, login: Login) -> None:
+    def __init__(self, bus: Bus, login: Login, audit: AuditDesk) -> None:
         self._bus = bus
         self._login = login
+        self._audit = audit
 
     def command(self, subject: str, headers: Mapping[str, str] | None, body: bytes) -> bytes:
         """Answer a message on ``imewe.command.>``."""
         return _answered(subject, lambda: self._bus.obey(read_request(subject, headers, body)))
 
     def log_in(self, body: bytes) -> bytes:
-        """Answer a message on ``imewe.auth.login``: ``{"mail", "password"}``."""
+        """Answer a message on ``imewe.auth.login``: ``{"mail", "password", "address"}``."""
         return _answered("imewe.auth.login", lambda: self._login.log_in(*_credentials(body)))
+
+    def audit(self, subject: str, headers: Mapping[str, str] | None, body: bytes) -> bytes:
+        """Answer a message on ``imewe.audit.report`` or ``imewe.audit.read``."""
+        act = self._audit.read if subject == AUDIT_READ else self._audit.report
+        return _answered(subject, lambda: act(headers, body))
 
 
 def _answered(subject: str, act: Callable[[], dict[str, Any]]) -> bytes:
@@ -60,9 +67,9 @@ def _answered(subject: str, act: Callable[[], dict[str, Any]]) -> bytes:
         return write_refusal(ImeweError("the command failed here; the log of the service says why"))
 
 
-def _credentials(body: bytes) -> tuple[str, str]:
+def _credentials(body: bytes) -> tuple[str, str, str]:
     try:
         told = orjson.loads(body)
-        return str(told["mail"]), str(told["password"])
+        return str(told["mail"]), str(told["password"]), str(told.get("address", ""))
     except (orjson.JSONDecodeError, KeyError, TypeError) as error:
         raise InvalidInputError("mail and password are needed", field="mail") from error

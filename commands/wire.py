@@ -10,12 +10,15 @@ from domain.shared import errors
 from domain.shared.errors import ImeweError, InvalidInputError, UnavailableError
 
 PREFIX = "imewe.command"
+AUDIT_REPORT = "imewe.audit.report"
+AUDIT_READ = "imewe.audit.read"
 COMMAND_ID = "Imewe-Command-Id"
 TOKEN = "Imewe-Token"
 ORGANISATION = "Imewe-Organisation"
 CAUSATION = "Imewe-Causation"
 CORRELATION = "Imewe-Correlation"
 TRACE = "traceparent"
+ADDRESS = "Imewe-Address"
 COMMAND_ID_LIMIT = 200
 
 ERRORS: dict[str, type[ImeweError]] = {
@@ -41,6 +44,8 @@ class Request:
     causation: str = ""
     correlation: str = ""
     traceparent: str = ""
+    address: str = ""
+    """Where the person's request came from, as the gateway saw it."""
 
     @property
     def subject(self) -> str:
@@ -57,6 +62,7 @@ class Request:
             CAUSATION: self.causation,
             CORRELATION: self.correlation,
             TRACE: self.traceparent,
+            ADDRESS: self.address,
         }
         return {name: value for name, value in given.items() if value}
 
@@ -85,6 +91,7 @@ def read_request(subject: str, headers: Mapping[str, str] | None, body: bytes) -
         causation=given.get(CAUSATION, ""),
         correlation=given.get(CORRELATION, ""),
         traceparent=given.get(TRACE, ""),
+        address=given.get(ADDRESS, ""),
     )
 
 

@@ -4,8 +4,10 @@ from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+from commands.auditing.entry import Entry
+from commands.auditing.trail import Written
 from domain.ports import ArtifactRef
-from domain.shared.errors import NotFoundError
+from domain.shared.errors import NotFoundError, UnavailableError
 from domain.shared.personal import Personal
 
 START = datetime(2026, 11, 21, 10, tzinfo=UTC)
@@ -72,6 +74,30 @@ class FakeArtifacts:
         if (organisation_id, digest) not in self.files:
             raise NotFoundError(f"There is no file {digest}.", field="artifact")
         return self.files[organisation_id, digest]
+
+
+class FakeAuditLog:
+    """``AuditLog``; while ``away`` it refuses."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self.clock = clock
+        self.written: list[Written] = []
+        self.names: dict[str, datetime] = {}
+        self.away = False
+
+    def append(self, entry: Entry, *, name: str) -> bool:
+        if self.away:
+            raise UnavailableError("the audit trail cannot be written")
+        known = self.names.get(name)
+        if known is not None and self.clock.now() - known < timedelta(minutes=2):
+            return False
+        self.names[name] = self.clock.now()
+        self.written.append(Written(len(self.written) + 1, entry, "sha256:0"))
+        return True
+
+    def newest(self, *, before: int | None, limit: int) -> list[Written]:
+        until = len(self.written) if before is None else before - 1
+        return self.written[max(0, until - limit) : until][::-1]
 
 
 class FakeAnswers:

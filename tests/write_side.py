@@ -11,6 +11,9 @@ from joserfc.jwk import OKPKey
 from commands.accounts.authentication import Authentication
 from commands.accounts.login import Attempts, Login
 from commands.application import Imewe
+from commands.auditing.desk import AuditDesk
+from commands.auditing.entry import Entry
+from commands.auditing.trail import Trail
 from commands.bus import Bus
 from commands.idempotency import Once
 from commands.service import CommandService
@@ -24,7 +27,14 @@ from domain.shared.identifiers import derived
 from domain.shared.recorded import Envelope
 from ops.eventstore.envelope import Record, envelope_of
 from ops.eventstore.mapper import event_of, occurred_at
-from tests.fake_ports import DIGEST, FakeAnswers, FakeArtifacts, FakeClock, FakeSecrets
+from tests.fake_ports import (
+    DIGEST,
+    FakeAnswers,
+    FakeArtifacts,
+    FakeAuditLog,
+    FakeClock,
+    FakeSecrets,
+)
 from tests.memory_log import ENVIRONMENT, MemoryLog
 
 ORG = str(derived("test", "organisation"))
@@ -49,6 +59,7 @@ class WriteSide:
         self.clock = FakeClock()
         self.secrets = FakeSecrets()
         self.artifacts = FakeArtifacts()
+        self.audit_log = FakeAuditLog(self.clock)
         self.answers = FakeAnswers()
         self.signer = Signer(KEY.as_pem(private=True))
         self.application = Imewe(ENVIRONMENT)
@@ -68,17 +79,33 @@ class WriteSide:
     def restart(self) -> None:
         """A new copy of the service on the same log, secrets and kept answers."""
         self.once = Once(self.answers, key=b"k" * 32)
+        self.trail = Trail(self.audit_log, clock=self.clock)
+        verifier = Verifier(KEY.as_pem(private=False), clock=self.clock)
         self.bus = Bus(
             Ports(
                 application=self.application, authentication=self.people, artifacts=self.artifacts
             ),
-            verifier=Verifier(KEY.as_pem(private=False), clock=self.clock),
+            verifier=verifier,
             once=self.once,
             clock=self.clock,
             demand_room=self.demand_room,
+            trail=self.trail,
         )
-        login = Login(self.application, self.people, attempts=Attempts(lambda: 0.0))
-        self.service = CommandService(self.bus, login)
+        login = Login(
+            self.application,
+            self.people,
+            trail=self.trail,
+            clock=self.clock,
+            mail_key=b"m" * 32,
+            attempts=Attempts(lambda: 0.0),
+        )
+        desk = AuditDesk(self.trail, self.audit_log, verifier=verifier, clock=self.clock)
+        self.service = CommandService(self.bus, login, desk)
+
+    @property
+    def entries(self) -> list[Entry]:
+        """The audit trail so far."""
+        return [written.entry for written in self.audit_log.written]
 
     def demand_room(self) -> None:
         if self.full:

@@ -16,6 +16,7 @@ by its own JetStream, which would answer first):
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from commands.wire import AUDIT_READ, AUDIT_REPORT
 from ops.eventstore.wire import inbox_prefix
 
 LOG = "LOG"
@@ -151,16 +152,27 @@ LOG_PERMISSIONS: dict[str, dict[str, Any]] = {
         publish=[">"],
         subscribe=[LIVE_EVENTS],
         deny=["imewe.>", f"{_API}.STREAM.RESTORE.>", *_ERASURES]
-        + [f"{_API}.STREAM.{verb}.IMEWE_EVENTS" for verb in ("UPDATE", "DELETE")],
+        + [
+            f"{_API}.STREAM.{verb}.{name}"
+            for verb in ("UPDATE", "DELETE")
+            for name in ("IMEWE_EVENTS", "IMEWE_AUDIT")
+        ],
     ),
 }
-"""Even the supervisor, which makes the streams, can neither change nor erase the log."""
+"""Even the supervisor, which makes the streams, can neither change nor erase log and trail."""
 
 APP_PERMISSIONS: dict[str, dict[str, Any]] = {
     "commands": _permit(
         "commands",
         publish=[*_READ_LOG, *_READ_OBJECTS],
-        subscribe=["imewe.command.>", "imewe.auth.>", "imewe.admin.>", LIVE_EVENTS],
+        subscribe=[
+            "imewe.command.>",
+            "imewe.auth.>",
+            AUDIT_REPORT,
+            AUDIT_READ,
+            "imewe.admin.>",
+            LIVE_EVENTS,
+        ],
     ),
     "processes": _permit(
         "processes",
@@ -185,6 +197,8 @@ APP_PERMISSIONS: dict[str, dict[str, Any]] = {
         publish=[
             "imewe.command.service.gateway.>",
             "imewe.auth.>",
+            AUDIT_REPORT,
+            AUDIT_READ,
             "imewe.admin.>",
             "imewe.stop.>",
             "imewe.bridge.>",
@@ -215,6 +229,6 @@ APP_PERMISSIONS: dict[str, dict[str, Any]] = {
         "supervisor",
         publish=[">"],
         subscribe=[LIVE_EVENTS],
-        deny=["imewe.command.>", "imewe.auth.>"],
+        deny=["imewe.command.>", "imewe.auth.>", "imewe.audit.>"],
     ),
 }

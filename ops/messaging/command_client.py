@@ -7,7 +7,7 @@ import nats.errors
 import orjson
 from nats.aio.client import Client
 
-from commands.wire import Request, read_answer
+from commands.wire import AUDIT_READ, AUDIT_REPORT, TOKEN, Request, read_answer
 from domain.shared.errors import InvalidInputError, UnavailableError
 
 LOGIN = "imewe.auth.login"
@@ -42,6 +42,7 @@ class NatsCommandClient:
         causation: str = "",
         correlation: str = "",
         traceparent: str = "",
+        address: str = "",
     ) -> dict[str, Any]:
         """Send one command and return its answer; see ``CommandPort``."""
         request = Request(
@@ -55,6 +56,7 @@ class NatsCommandClient:
             causation=causation,
             correlation=correlation,
             traceparent=traceparent,
+            address=address,
         )
         return await _ask(
             self._client,
@@ -66,11 +68,32 @@ class NatsCommandClient:
 
 
 async def log_in(
-    client: Client, *, mail: str, password: str, timeout_s: float = PATIENCE_S
+    client: Client, *, mail: str, password: str, address: str = "", timeout_s: float = PATIENCE_S
 ) -> dict[str, Any]:
     """``account_id``, ``name`` and ``grants`` of the person. Raises ``UnauthenticatedError``."""
-    body = orjson.dumps({"mail": mail, "password": password})
+    body = orjson.dumps({"mail": mail, "password": password, "address": address})
     return await _ask(client, LOGIN, body, headers={}, timeout_s=timeout_s)
+
+
+async def report_denial(
+    client: Client, told: Mapping[str, Any], *, token: str, timeout_s: float = PATIENCE_S
+) -> None:
+    """Hand a refusal over to the audit trail; see ``commands.auditing.desk``."""
+    headers = {TOKEN: token} if token else {}
+    await _ask(client, AUDIT_REPORT, orjson.dumps(told), headers=headers, timeout_s=timeout_s)
+
+
+async def read_trail(
+    client: Client,
+    *,
+    first: int,
+    before: int | None,
+    token: str,
+    timeout_s: float = PATIENCE_S,
+) -> dict[str, Any]:
+    """A page of the audit trail: ``entries``, ``oldest``, ``has_more``."""
+    body = orjson.dumps({"first": first, "before": before})
+    return await _ask(client, AUDIT_READ, body, headers={TOKEN: token}, timeout_s=timeout_s)
 
 
 async def _ask(

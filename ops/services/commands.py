@@ -18,15 +18,18 @@ from nats.aio.subscription import Subscription
 from commands.accounts.authentication import Authentication
 from commands.accounts.login import Login
 from commands.application import Imewe
+from commands.auditing.desk import AuditDesk
+from commands.auditing.trail import Trail
 from commands.bus import Bus
 from commands.idempotency import Once
 from commands.service import CommandService
 from commands.tokens import Verifier
-from commands.wire import PREFIX, write_refusal
+from commands.wire import AUDIT_READ, AUDIT_REPORT, PREFIX, write_refusal
 from commands.world import ArtifactCatalogue, Ports
 from domain.shared.errors import UnavailableError
 from ops.artifacts.catalogue import LoopCatalogue
 from ops.clock import SystemClock
+from ops.eventstore.audit import AuditStream
 from ops.eventstore.client import Client
 from ops.eventstore.jetstream import environment_of
 from ops.eventstore.personal import Secrets, key_encryption_key
@@ -47,12 +50,14 @@ LOGINS_AT_ONCE = 2
 WAITING_LIMIT = 400
 STOP_S = 2.0
 LOG_USER = "log_commands"
+FLUSH_S = 5.0
+"""Between two looks for minutes that are over."""
 
 log = structlog.get_logger()
 
 
 class Writer:
-    """Everything behind the connection: the log, the secrets, the bus. Use as a context."""
+    """Everything behind the connection: log, secrets, audit trail, bus. Use as a context."""
 
     def __init__(self, settings: Settings, artifacts: ArtifactCatalogue) -> None:
         where = address(settings, LOG_USER)
@@ -61,15 +66,27 @@ class Writer:
         clock = SystemClock()
         self._application = Imewe(environment_of(where))
         people = Authentication(Secrets(SecretBucket(self._client), kek))
+        audit_log = AuditStream(self._client, now=clock.now)
+        self.trail = Trail(audit_log, clock=clock)
+        verifier = Verifier(token_keys(settings.home).public, clock=clock)
         self._once = Once(_Answers(self._client), key=hmac.digest(kek, b"requests", "sha256"))
         self.bus = Bus(
             Ports(application=self._application, authentication=people, artifacts=artifacts),
-            verifier=Verifier(token_keys(settings.home).public, clock=clock),
+            verifier=verifier,
             once=self._once,
             clock=clock,
             demand_room=partial(demand_room, settings),
+            trail=self.trail,
         )
-        self.service = CommandService(self.bus, Login(self._application, people))
+        login = Login(
+            self._application,
+            people,
+            trail=self.trail,
+            clock=clock,
+            mail_key=hmac.digest(kek, b"imewe audit trail", "sha256"),
+        )
+        desk = AuditDesk(self.trail, audit_log, verifier=verifier, clock=clock)
+        self.service = CommandService(self.bus, login, desk)
 
     def __enter__(self) -> Self:
         return self
@@ -81,6 +98,7 @@ class Writer:
         trace: TracebackType | None,
     ) -> None:
         self._once.close()
+        self.trail.flush(everything=True)
         self._application.close()
         self._client.close()
 
@@ -114,6 +132,10 @@ class Desk:
 
     async def on_login(self, message: Msg) -> None:
         await self._take(message, self.logins, partial(self.service.log_in, message.data))
+
+    async def on_audit(self, message: Msg) -> None:
+        work = partial(self.service.audit, message.subject, message.headers, message.data)
+        await self._take(message, self.commands, work)
 
     async def _take(
         self, message: Msg, pool: ThreadPoolExecutor, work: Callable[[], bytes]
@@ -152,9 +174,19 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     try:
         with Writer(settings, LoopCatalogue(asyncio.get_running_loop(), client)) as writer:
             await asyncio.to_thread(found, writer.bus, first_admin(settings))
-            await _serve(settings, client, writer.service, stopping)
+            flushing = asyncio.create_task(_flush(writer.trail))
+            try:
+                await _serve(settings, client, writer.service, stopping)
+            finally:
+                flushing.cancel()
     finally:
         await client.close()
+
+
+async def _flush(trail: Trail) -> None:
+    while True:
+        await asyncio.sleep(FLUSH_S)
+        await asyncio.to_thread(trail.flush)
 
 
 async def _serve(
@@ -170,6 +202,8 @@ async def _serve(
     subscriptions = [
         await client.subscribe(f"{PREFIX}.>", queue=QUEUE, cb=desk.on_command),
         await client.subscribe(LOGIN, queue=QUEUE, cb=desk.on_login),
+        await client.subscribe(AUDIT_REPORT, queue=QUEUE, cb=desk.on_audit),
+        await client.subscribe(AUDIT_READ, queue=QUEUE, cb=desk.on_audit),
     ]
     registered = await register(client, settings, "commands")
     log.info("commands are served")

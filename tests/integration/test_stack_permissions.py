@@ -85,6 +85,12 @@ async def test_only_the_supervisors_may_make_streams(voice: Opener) -> None:
     assert allowed == ["log_supervisor", "supervisor"]
 
 
+async def test_only_the_gateway_reports_to_the_audit_trail_and_reads_it(voice: Opener) -> None:
+    for subject in ("imewe.audit.report", "imewe.audit.read"):
+        allowed = [user for user in APP_USERS if await (await voice(user)).may_publish(subject)]
+        assert allowed == ["gateway"]
+
+
 async def test_the_writer_may_erase_a_secret(voice: Opener) -> None:
     log = await voice("log_commands")
     put = await log.client.request("$KV.IMEWE_SECRETS.key-1", b"needle")
@@ -135,6 +141,8 @@ async def test_the_account_of_the_services_does_not_see_the_log_streams(voice: O
         ("bridge", "$JS.API.CONSUMER.INFO.IMEWE_WORK.n1", "$JS.API.STREAM.INFO.IMEWE_WORK"),
         ("bridge", "$JS.API.DIRECT.GET.OBJ_IMEWE_ARTIFACTS", "imewe.log.get"),
         ("gateway", "imewe.stop.local.n1", "imewe.projected.jobs"),
+        ("gateway", "imewe.audit.report", "imewe.audit.log"),
+        ("gateway", "imewe.audit.read", "imewe.events.job.n1"),
         ("projections", "imewe.projected.jobs", "imewe.telemetry.n1"),
         ("processes", "imewe.work.n1", "imewe.stop.local.n1"),
     ],

@@ -1,0 +1,114 @@
+"""Answers ``imewe.audit.report`` and ``imewe.audit.read``, which only the gateway may send."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import orjson
+
+from commands.auditing.recording import reported
+from commands.auditing.trail import AuditLog, Trail, Written
+from commands.authorisation import READ_TRAIL, rules_for
+from commands.principal import Principal
+from commands.tokens import Verifier
+from commands.wire import TOKEN
+from domain.ports import Clock
+from domain.shared.checks import within
+from domain.shared.errors import ForbiddenError, InvalidInputError, UnauthenticatedError
+
+PAGE_LIMIT = 100
+STRETCH = 500
+MOST_LOOKED_AT = 20_000
+"""Entries of others that one request passes over; the next request goes on from there."""
+
+
+class AuditDesk:
+    """Takes reports and gives pages."""
+
+    def __init__(
+        self, trail: Trail, audit_log: AuditLog, *, verifier: Verifier, clock: Clock
+    ) -> None:
+        self._trail = trail
+        self._log = audit_log
+        self._verifier = verifier
+        self._clock = clock
+
+    def report(self, headers: Mapping[str, str] | None, body: bytes) -> dict[str, Any]:
+        """Take what the gateway refused: ``action``, ``outcome`` and, where known, ``resource``,
+        ``reason``, ``address``, ``correlation_id``, ``count``. The token proves who it was."""
+        principal = self._known(headers)
+        try:
+            entry = reported(_object(body), principal, at=self._clock.now())
+        except (KeyError, TypeError, ValueError) as error:
+            raise InvalidInputError("a report needs action and outcome") from error
+        self._trail.record(entry, proved=principal is not None)
+        return {}
+
+    def read(self, headers: Mapping[str, str] | None, body: bytes) -> dict[str, Any]:
+        """A page: ``entries``, the newest first, ``oldest`` (the sequence to go on before) and
+        ``has_more``.
+
+        Entries of the organisations whose trail the person may read, and of nobody's. Raises
+        ``ForbiddenError``.
+        """
+        places = readable_places(self._verifier.verify((headers or {}).get(TOKEN, "")))
+        asked = _object(body)
+        first, before = asked.get("first", 50), asked.get("before")
+        if type(first) is not int or type(before) not in (int, type(None)):
+            raise InvalidInputError("first and before are numbers", field="first")
+        page = self._page(places, within("first", first, 1, PAGE_LIMIT), before)
+        return {**page, "entries": [_told(each) for each in page["entries"]]}
+
+    def _page(self, places: frozenset[str], first: int, before: int | None) -> dict[str, Any]:
+        found: list[Written] = []
+        looked = 0
+        while looked < MOST_LOOKED_AT:
+            stretch = self._log.newest(before=before, limit=STRETCH)
+            for each in stretch:
+                if each.entry.organisation_id in places:
+                    if len(found) == first:
+                        return {"entries": found, "oldest": before, "has_more": True}
+                    found.append(each)
+                before = each.sequence
+            looked += len(stretch)
+            if len(stretch) < STRETCH:
+                return {"entries": found, "oldest": before, "has_more": False}
+        return {"entries": found, "oldest": before, "has_more": True}
+
+    def _known(self, headers: Mapping[str, str] | None) -> Principal | None:
+        try:
+            return self._verifier.verify((headers or {}).get(TOKEN, ""))
+        except UnauthenticatedError:
+            return None
+
+
+def readable_places(principal: Principal) -> frozenset[str]:
+    """The organisations whose trail a person may read, and with them what is nobody's.
+
+    Raises ``ForbiddenError`` when there is none.
+    """
+    found = {place for place in principal.scope.organisations if _may(principal, place)}
+    if not found:
+        raise ForbiddenError("you may not read the audit trail")
+    return frozenset({"", *found})
+
+
+def _may(principal: Principal, place: str) -> bool:
+    try:
+        return bool(rules_for(READ_TRAIL, principal, place))
+    except ForbiddenError:
+        return False
+
+
+def _told(written: Written) -> dict[str, Any]:
+    return {**asdict(written.entry), "sequence": written.sequence, "hash": written.hash}
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    try:
+        told = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise InvalidInputError("this is no JSON") from error
+    if not isinstance(told, dict):
+        raise InvalidInputError("this is no JSON object")
+    return told
