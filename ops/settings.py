@@ -27,7 +27,8 @@ class Settings:
     ``nats_credentials`` is the JSON file ``{user: password}``, by default the home's own.
     ``http_port`` 0 means: choose one at the first start and keep it in the home.
     ``store_bytes`` bounds nats-server's files; 0 means 10 GiB or nine tenths of the free space.
-    ``log_format`` is ``console`` or ``json``.
+    ``log_format`` is ``console`` or ``json``. ``production`` hides the schema from strangers.
+    ``upload_limit_bytes`` bounds one file.
     """
 
     home: Path
@@ -42,6 +43,8 @@ class Settings:
     admin_password: str | None = None
     server_account: str | None = None
     store_bytes: int = 0
+    production: bool = False
+    upload_limit_bytes: int = 1 << 30
     long_tests: bool = False
     ci: bool = False
 
@@ -72,6 +75,10 @@ class Settings:
             server_account=given.get("IMEWE_SERVER_ACCOUNT") or None,
             store_bytes=_number(
                 given, "IMEWE_STORE_BYTES", default=0, lowest=LEAST_STORE_BYTES, highest=1 << 60
+            ),
+            production=_switch(given, "IMEWE_PRODUCTION"),
+            upload_limit_bytes=_number(
+                given, "IMEWE_UPLOAD_LIMIT", default=1 << 30, lowest=1, highest=1 << 40
             ),
             long_tests=given.get("IMEWE_TEST_LONG") == "1",
             ci=given.get("CI", "").lower() in ("1", "true"),
@@ -119,6 +126,13 @@ def _log_format(given: Mapping[str, str]) -> LogFormat:
             f"IMEWE_LOG_FORMAT is {value!r}, not console or json", field="IMEWE_LOG_FORMAT"
         )
     return cast(LogFormat, value)
+
+
+def _switch(given: Mapping[str, str], name: str) -> bool:
+    text = given.get(name) or "0"
+    if text not in ("0", "1"):
+        raise InvalidInputError(f"{name} is {text!r}, not 0 or 1", field=name)
+    return text == "1"
 
 
 def _number(

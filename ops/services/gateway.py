@@ -112,7 +112,9 @@ async def built(settings: Settings) -> AsyncIterator[tuple[Gateway, Client]]:
                     commands=NatsCommandClient(client, kind="service", principal_id="gateway"),
                     pool=pool,
                     artifacts=JetStreamArtifactStore(
-                        client, demand_room=partial(demand_room, settings)
+                        client,
+                        limit_bytes=settings.upload_limit_bytes,
+                        demand_room=partial(demand_room, settings),
                     ),
                     stops=NatsEmergencyStops(client),
                     faults=NatsFaultClearing(client),
@@ -128,6 +130,8 @@ async def built(settings: Settings) -> AsyncIterator[tuple[Gateway, Client]]:
                     clock=clock,
                     new_id=_new_id,
                     health=lambda: [] if client.is_connected else ["nats"],
+                    production=settings.production,
+                    upload_limit_bytes=settings.upload_limit_bytes,
                 ),
                 client,
             )
