@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from device_bridge.errors import BadProgramError
+from domain.part.sendable import clean, forbidden
 
-_COMMENT = re.compile(r"\([^)]*\)|;.*")
-_NUMBERED = re.compile(r"^[Nn]\d+\s*")
 _WORD = re.compile(r"([A-Za-z])\s*(-?\d*\.?\d+)")
-FORBIDDEN = frozenset({"M112", "M997", "M999", "M108", "M410"})
-"""Stops, firmware updates and queue jumpers belong to the driver, never to a program."""
+LINK_OWN = ("%", "M110", "M113", "M155")
+"""Line numbers, keep-alives and reports are the driver's: a program's word on them is left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,23 +26,17 @@ class Survey:
     ends: bool
 
 
-def clean(raw: str) -> str:
-    """One command without comment, line number and checksum; empty when nothing is left."""
-    text = _COMMENT.sub("", raw).split("*", 1)[0]
-    return _NUMBERED.sub("", text.strip()).strip()
-
-
 def commands(program: Path, *, longest: int) -> Iterator[str]:
     """The commands of a file. Raises ``BadProgramError`` for what must not be sent."""
     with program.open(encoding="ascii", errors="replace") as lines:
         for number, raw in enumerate(lines, start=1):
             command = clean(raw)
-            if not command or command.startswith(("%", "M110")):
+            if not command or command.startswith(LINK_OWN):
                 continue
             if len(command) > longest:
                 raise BadProgramError(f"line {number} is longer than {longest} characters")
-            if command.split(" ", 1)[0].upper() in FORBIDDEN:
-                raise BadProgramError(f"line {number}: {command} may not stand in a program")
+            if found := forbidden(command):
+                raise BadProgramError(f"line {number}: {found} may not stand in a program")
             yield command
 
 

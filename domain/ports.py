@@ -162,7 +162,7 @@ class GcodeReport:
 
     ``process`` is ``fdm``, ``mill``, ``laser`` or ``unknown``. ``lower_mm`` and ``upper_mm`` are
     the corners of what is made, in the program's own coordinates. ``unsafe`` names commands that
-    would change a machine's stored settings or firmware.
+    no program may give; see ``domain.part.sendable``.
     """
 
     lines: int

@@ -141,7 +141,7 @@ def _program_faults(report: GcodeReport, process: str) -> list[Reason]:
         reasons.append(
             Reason(
                 code="UNSAFE_PROGRAM",
-                message="The program would change the machine's own settings: "
+                message="The program holds what only a machine's keeper may tell it: "
                 f"{', '.join(report.unsafe)}.",
                 remedy="Remove these commands from the program.",
             )

@@ -5,16 +5,15 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from domain.part.sendable import LONGEST_COMMAND, clean, forbidden, is_message
 from domain.part.toolpath import Box, Toolpath
 from domain.ports import GcodeReport
 from domain.shared.errors import InvalidInputError
 
 LONGEST_LINE: Final = 64 * 1024
 FILAMENT_MM: Final = 1.75
-UNSAFE: Final = frozenset({"M28", "M500", "M502", "M504", "M997"})
-"""Commands that write a machine's stored settings, files or firmware."""
+PRINTING: Final = "fdm"
 
-_COMMENT: Final = re.compile(r";.*|\([^)]*\)")
 _WORD: Final = re.compile(r"([A-Za-z])\s*([-+]?(?:\d+\.?\d*|\.\d+))")
 _DIAMETER: Final = re.compile(r"filament_diameter\s*=\s*([\d.]+)")
 _NAME: Final = re.compile(r"[A-Za-z_]{3,}")
@@ -52,6 +51,8 @@ class GcodeReader:
         self._laser = False
         self._spindle_ever = False
         self._unsafe: dict[str, None] = {}
+        self._longest = 0
+        self._longest_line = 0
 
     def feed(self, line: str) -> None:
         """Read one line. Raises ``InvalidInputError`` for bytes that are no text."""
@@ -63,8 +64,8 @@ class GcodeReader:
             )
         if "filament_diameter" in line:
             self._read_diameter(line)
-        text = _COMMENT.sub("", line).strip() if ";" in line or "(" in line else line.strip()
-        if text and text != "%":
+        text = clean(line)
+        if text and not text.startswith("%"):
             self._block(text)
 
     def report(self) -> GcodeReport:
@@ -77,6 +78,7 @@ class GcodeReader:
             )
         if self._path.moves == 0:
             raise InvalidInputError("The program holds no move.", field="file")
+        self._demand_short_lines()
         box = self._made()
         return GcodeReport(
             lines=self._lines,
@@ -94,8 +96,14 @@ class GcodeReader:
 
     def _block(self, text: str) -> None:
         self._blocks += 1
+        if len(text) > self._longest:
+            self._longest, self._longest_line = len(text), self._lines
+        if found := forbidden(text):
+            self._unsafe[found] = None
         if text[0] == "$":
             self._console(text.upper())
+            return
+        if is_message(text):
             return
         pairs = _WORD.findall(text)
         if not pairs or _NAME.match(text):
@@ -149,9 +157,7 @@ class GcodeReader:
         return True
 
     def _other(self, code: str, words: Mapping[str, float]) -> bool:
-        if code in UNSAFE:
-            self._unsafe[code] = None
-        elif code in {"M104", "M109"}:
+        if code in {"M104", "M109"}:
             self._nozzle = max(self._nozzle, words.get("S", words.get("R", 0.0)))
         elif code in {"M140", "M190"}:
             self._bed = max(self._bed, words.get("S", words.get("R", 0.0)))
@@ -174,10 +180,10 @@ class GcodeReader:
 
     def _process(self) -> str:
         if self._path.extruded > 0:
-            return "fdm"
+            return PRINTING
         if self._spindle_ever:
             return "laser" if self._laser and not self._path.plunges else "mill"
-        return "fdm" if self._nozzle > 0 else "unknown"
+        return PRINTING if self._nozzle > 0 else "unknown"
 
     def _material_mm3(self) -> int:
         return round(self._path.extruded * math.pi * (self._diameter / 2) ** 2)
@@ -193,8 +199,16 @@ class GcodeReader:
     def _console(self, text: str) -> None:
         if text == "$H":
             self._path.home(set())
-        else:
-            self._unsafe[text.split("=")[0]] = None
+
+    def _demand_short_lines(self) -> None:
+        """A longer line would be refused by the machine, when its bed and material are taken."""
+        limit = LONGEST_COMMAND.get(self._process(), LONGEST_COMMAND[PRINTING])
+        if self._longest > limit:
+            raise InvalidInputError(
+                f"Line {self._longest_line} is longer than the {limit} characters that a machine "
+                "takes.",
+                field="file",
+            )
 
     def _count_strange(self, text: str) -> None:
         if _MACRO.fullmatch(text):

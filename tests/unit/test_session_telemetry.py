@@ -154,9 +154,17 @@ def test_material_is_what_left_the_spool_for_good(
     assert gcode.survey(path, longest=90).filament_mm == pytest.approx(used)
 
 
-@pytest.mark.parametrize("line", ["M112", "M999", "M997", "G1 X" + "1" * 100])
+@pytest.mark.parametrize(
+    "line", ["M112S1", "M 112", "N7 m0999*3", "M500", "$RST=*", "G1 X" + "1" * 100]
+)
 def test_what_a_program_may_not_hold_is_named_by_its_line(tmp_path: Path, line: str) -> None:
     path = tmp_path / "p.gcode"
     path.write_text(f"G28\n{line}\n")
     with pytest.raises(BadProgramError, match="line 2"):
         gcode.survey(path, longest=90)
+
+
+def test_what_keeps_the_link_alive_is_the_drivers_and_left_out_of_a_program(tmp_path: Path) -> None:
+    path = tmp_path / "p.gcode"
+    path.write_text("M110 N0\nM155 S0\nM113 S0\nG28\n%\n")
+    assert list(gcode.commands(path, longest=90)) == ["G28"]
