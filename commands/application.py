@@ -9,20 +9,12 @@ from eventsourcing.application import Application, ProjectorFunction, project_ag
 from eventsourcing.domain import MutableOrImmutableAggregate
 from eventsourcing.persistence import PersistenceError
 
-from domain.account.aggregate import Account
-from domain.build.aggregate import Build
-from domain.dispatch.aggregate import Dispatch
-from domain.inventory.aggregate import Inventory
-from domain.job.aggregate import Job
-from domain.node.aggregate import Node
-from domain.organisation.aggregate import Organisation
-from domain.part.aggregate import Part
+from domain.aggregates import AGGREGATES
 from domain.shared.aggregate import ImeweAggregate
 from domain.shared.errors import NotFoundError, UnavailableError
 from domain.shared.recorded import Envelope
 
 SNAPSHOT_EVERY = 50
-AGGREGATES = (Account, Build, Dispatch, Inventory, Job, Node, Organisation, Part)
 
 log = structlog.get_logger()
 

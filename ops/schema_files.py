@@ -13,28 +13,11 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from eventsourcing.utils import get_topic
 
-from domain.account.aggregate import Account
-from domain.build.aggregate import Build
-from domain.dispatch.aggregate import Dispatch
-from domain.inventory.aggregate import Inventory
-from domain.job.aggregate import Job
-from domain.node.aggregate import Node
-from domain.organisation.aggregate import Organisation
-from domain.part.aggregate import Part
-from domain.shared.aggregate import Created, Fact, ImeweAggregate
+from domain.aggregates import AGGREGATES
+from domain.shared.aggregate import Created, Fact
 from gateways.graphql.schema import schema
 from ops.settings import CHECKOUT
 
-AGGREGATES: tuple[type[ImeweAggregate], ...] = (
-    Account,
-    Build,
-    Dispatch,
-    Inventory,
-    Job,
-    Node,
-    Organisation,
-    Part,
-)
 SDL = "graphql/schema.graphql"
 
 _JSON_TYPES: dict[Any, dict[str, Any]] = {

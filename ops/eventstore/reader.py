@@ -10,6 +10,7 @@ from uuid import UUID
 
 from eventsourcing.persistence import MapperDeserialisationError
 
+from domain.aggregates import AGGREGATES
 from domain.shared.errors import ImeweError
 from domain.shared.recorded import RecordedEvent
 from ops.eventstore.client import Client, read_answer
@@ -18,6 +19,9 @@ from ops.eventstore.loading import LogFiles
 from ops.eventstore.mapper import event_of
 from ops.eventstore.streams import LogNames
 from ops.eventstore.wakeup import WakeUp
+
+READABLE = AGGREGATES
+"""Their import makes the topics of every event known, whatever else a follower imports."""
 
 
 class PoisonEventError(ImeweError):
