@@ -74,6 +74,8 @@ async def serve(settings: Settings, *, accept_within: timedelta = ACCEPT_WITHIN)
         )
         registered = await register(app, settings, NAME)
         stack.push_async_callback(registered.stop)
+        sweeping = asyncio.create_task(_sweep(store))
+        stack.callback(sweeping.cancel)
         files = Client(address(settings, LOG_USER))
         stack.callback(files.close)
         while True:
@@ -81,6 +83,17 @@ async def serve(settings: Settings, *, accept_within: timedelta = ACCEPT_WITHIN)
             with contextlib.closing(LogReader(files)) as reader:
                 await _run(Runner(outside, lease, reader, accept_within=accept_within))
             await asyncio.sleep(AGAIN_S)
+
+
+async def _sweep(store: JetStreamArtifactStore) -> None:
+    """Take away what killed uploads left; nothing waits for it, and the next start tries again."""
+    try:
+        removed = await store.sweep(SystemClock())
+    except UnavailableError as problem:
+        log.warning("abandoned uploads stay", reason=problem.message)
+        return
+    if removed:
+        log.info("abandoned uploads were removed", uploads=removed)
 
 
 async def _run(runner: Runner) -> None:

@@ -10,7 +10,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from domain.shared.errors import IllegalTransitionError
+from domain.ports import Clock
+from domain.shared.errors import IllegalTransitionError, UnavailableError
+from ops.artifacts.bucket import Bucket
+from ops.artifacts.store import BUCKET, JetStreamArtifactStore
 from ops.messaging.connection import connect
 from ops.messaging.server import EmbeddedNats
 from ops.messaging.timers import Timers
@@ -56,6 +59,37 @@ async def test_an_order_becomes_finished_parts_and_the_books_are_right(
     chosen = next(e.event for e in shop.events() if e.topic == "imewe.dispatch:NodeChosen")
     assert chosen.decision["policy"] == "weighted-score"
     assert chosen.decision["candidates"][0]["node_id"] == node_id
+
+
+async def test_what_a_killed_upload_left_is_removed_when_the_service_starts(
+    shop: Shop, fresh_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateway = await connect(fresh_settings, "gateway")
+    bucket = Bucket(gateway, BUCKET)
+    await bucket.append("abandoned", b"chunk")
+    monkeypatch.setattr("ops.artifacts.store.ABANDONED_AFTER", timedelta(seconds=-5))
+    async with running_processes(fresh_settings), asyncio.timeout(10):
+        while await bucket.unfinished():  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    await gateway.close()
+
+
+async def test_a_store_that_cannot_be_swept_keeps_no_order_waiting(
+    shop: Shop, fresh_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = asyncio.Event()
+
+    async def sweep(_: JetStreamArtifactStore, __: Clock) -> int:
+        asked.set()
+        raise UnavailableError("The file store does not answer.")
+
+    monkeypatch.setattr(JetStreamArtifactStore, "sweep", sweep)
+    async with running_processes(fresh_settings):
+        node_id = await shop.printer("virtual one")
+        await shop.order()
+        await shop.make(node_id)
+        await shop.until(lambda topics: "job:Completed" in topics)
+    assert asked.is_set()
 
 
 async def test_a_file_that_no_machine_can_make_is_rejected_with_reasons(
