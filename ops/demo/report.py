@@ -49,7 +49,7 @@ def show(report: dict[str, Any], console: Console) -> None:
     """The report for people."""
     table = Table(title=f"{report['name']}: {report['status']}")
     for heading in ("part", "state", "machine", "build", "time", "material", "energy (virtual)"):
-        table.add_column(heading)
+        table.add_column(heading, overflow="fold")
     for part in report["parts"]:
         for build in part["builds"] or [{}]:
             table.add_row(part["name"], part["status"], *_cells(build))
@@ -130,5 +130,5 @@ def _cells(build: dict[str, Any]) -> list[str]:
         told,
         f"{build['durationMs'] / 1000:.1f} s",
         f"{build['bookedMg'] / 1000:.2f} g",
-        f"{build['energyJ'] / 3600:.2f} Wh ({build['energySource']})",
+        f"{build['energyJ'] / 3600:.2f} Wh",
     ]
