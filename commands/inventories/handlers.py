@@ -104,8 +104,9 @@ def send_transfer(command: SendTransfer, world: World) -> Inventory:
 def receive_transfer(command: ReceiveTransfer, world: World) -> Inventory:
     inventory = world.get(Inventory, command.inventory_id)
     source = world.get(Inventory, command.from_inventory_id)
-    if command.transfer_id not in source.transfers:
-        raise InvalidInputError("no such transfer was sent", field="transfer_id")
+    source.confirm_sent(
+        command.transfer_id, to_inventory_id=str(inventory.id), quantity_mg=command.quantity_mg
+    )
     inventory.receive_transfer(
         command.transfer_id, from_inventory_id=str(source.id), quantity_mg=command.quantity_mg
     )

@@ -68,7 +68,7 @@ def questions(fleet: Fleet) -> list[Question]:
             job_id=part.job_id,
             artifact=part.artifact,
             material=part.material,
-            density_ug_per_mm3=_density(fleet, part.material),
+            density_ug_per_mm3=_density(fleet, part.organisation_id, part.material),
             capabilities=able[part.organisation_id],
         )
         for part in parts
@@ -194,10 +194,14 @@ def _slice_profile(question: Question, demand: Demand) -> SliceProfile:
     )
 
 
-def _density(fleet: Fleet, material: str) -> int:
-    """Of a lot if there is one, else what is generally true."""
-    lots = sorted((key, lot) for key, lot in fleet.lots.items() if lot.material == material)
-    return lots[0][1].density_ug_per_mm3 if lots else facts(material).density_ug_per_mm3
+def _density(fleet: Fleet, organisation_id: str, material: str) -> int:
+    """Of an own lot if there is one, else what is generally true."""
+    lots = sorted(
+        (key, lot.density_ug_per_mm3)
+        for key, lot in fleet.lots.items()
+        if (lot.organisation_id, lot.material) == (organisation_id, material)
+    )
+    return lots[0][1] if lots else facts(material).density_ug_per_mm3
 
 
 def _field(ref: ArtifactRef) -> ArtifactField:

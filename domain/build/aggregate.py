@@ -16,6 +16,9 @@ from domain.shared.errors import (
     StaleEpochError,
 )
 
+FIGURE_LIMIT = 10**12
+"""Thirty years, 277 MWh, a thousand tonnes: a run that says more is misread."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunFigures:
@@ -32,7 +35,7 @@ class RunFigures:
 
     def __post_init__(self) -> None:
         for field in ("duration_ms", "energy_j", "material_mm3", "material_mg"):
-            within(field, self.fields()[field], 0, 2**53)
+            within(field, self.fields()[field], 0, FIGURE_LIMIT)
 
     def fields(self) -> dict[str, Any]:
         """As event fields."""

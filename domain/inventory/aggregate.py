@@ -6,13 +6,18 @@ from uuid import UUID
 from eventsourcing.domain import event
 
 from domain.shared.aggregate import Created, ImeweAggregate
-from domain.shared.checks import named, positive
+from domain.shared.checks import named, positive, within
 from domain.shared.errors import (
     IllegalTransitionError,
     InsufficientMaterialError,
     InvalidInputError,
 )
 
+LIGHTEST, HEAVIEST = 10, 25_000
+"""μg/mm³: lighter than any foam, heavier than osmium. What is outside was given in another unit."""
+LOT_LIMIT_MG = 10**12
+"""A thousand tonnes; sums of it stay exact in every reader's numbers."""
+REMEMBERED = 1000
 ACCOUNTS = (
     "supplier",
     "free",
@@ -129,7 +134,7 @@ class Inventory(ImeweAggregate):
             node_id=node_id,
             material=named("material", material).upper(),
             lot=named("lot", lot),
-            density_ug_per_mm3=positive("density_ug_per_mm3", density_ug_per_mm3),
+            density_ug_per_mm3=within("density_ug_per_mm3", density_ug_per_mm3, LIGHTEST, HEAVIEST),
         )
 
     @event(Opened)
@@ -149,11 +154,12 @@ class Inventory(ImeweAggregate):
         self.accounts: dict[str, int] = dict.fromkeys(ACCOUNTS, 0)
         self.reservations: dict[str, int] = {}
         self.settled: list[str] = []
-        self.transfers: list[str] = []
+        self.sent: dict[str, list[Any]] = {}
+        self.arrived: list[str] = []
 
     def receive(self, quantity_mg: int) -> None:
         """Material came in."""
-        self._received(quantity_mg=positive("quantity_mg", quantity_mg))
+        self._received(quantity_mg=self._fitting("quantity_mg", quantity_mg))
 
     def reserve(self, build_id: str, quantity_mg: int) -> None:
         """Hold material for a build. Raises ``InsufficientMaterialError``."""
@@ -186,6 +192,7 @@ class Inventory(ImeweAggregate):
                 field="counted_mg",
             )
         difference = counted_mg - self.accounts["free"] - self.accounts["reserved"]
+        within("counted_mg", counted_mg, 0, LOT_LIMIT_MG)
         if difference:
             self._counted(counted_mg=counted_mg, difference_mg=difference)
 
@@ -193,12 +200,14 @@ class Inventory(ImeweAggregate):
         """Book a correction; the stock may not become negative."""
         if difference_mg < 0:
             self._demand(-difference_mg)
+        if difference_mg > 0:
+            self._fitting("difference_mg", difference_mg)
         if difference_mg:
             self._corrected(difference_mg=difference_mg, reason=named("reason", reason))
 
     def send_transfer(self, transfer_id: str, *, to_inventory_id: str, quantity_mg: int) -> None:
         """First step of a transfer: out of this lot."""
-        if transfer_id in self.transfers:
+        if transfer_id in self.sent:
             return
         if to_inventory_id == str(self.id):
             raise InvalidInputError("a lot cannot be transferred to itself", field="to")
@@ -210,13 +219,36 @@ class Inventory(ImeweAggregate):
     def receive_transfer(
         self, transfer_id: str, *, from_inventory_id: str, quantity_mg: int
     ) -> None:
-        """Second step of a transfer: into this lot."""
-        if transfer_id not in self.transfers:
+        """Second step of a transfer: into this lot. The sender's ``confirm_sent`` comes before."""
+        if _passage(transfer_id, from_inventory_id) not in self.arrived:
             self._transfer_arrived(
                 transfer_id=transfer_id,
                 from_inventory_id=from_inventory_id,
-                quantity_mg=positive("quantity_mg", quantity_mg),
+                quantity_mg=self._fitting("quantity_mg", quantity_mg),
             )
+
+    def confirm_sent(self, transfer_id: str, *, to_inventory_id: str, quantity_mg: int) -> None:
+        """Only what left this lot arrives at another. Raises ``InvalidInputError``."""
+        if transfer_id not in self.sent:
+            raise InvalidInputError("no such transfer was sent", field="transfer_id")
+        target, quantity = self.sent[transfer_id]
+        if target != to_inventory_id:
+            raise InvalidInputError("the transfer was sent to another lot", field="inventory_id")
+        if quantity != quantity_mg:
+            raise InvalidInputError(
+                f"{quantity} mg were sent; correct the books for what was lost on the way",
+                field="quantity_mg",
+            )
+
+    def _fitting(self, field: str, quantity_mg: int) -> int:
+        """A positive quantity that the lot takes."""
+        positive(field, quantity_mg)
+        room = LOT_LIMIT_MG - self.accounts["free"] - self.accounts["reserved"]
+        if quantity_mg > room:
+            raise InvalidInputError(
+                f"a lot holds at most {LOT_LIMIT_MG} mg; {max(0, room)} mg still fit", field=field
+            )
+        return quantity_mg
 
     def _demand(self, quantity_mg: int) -> None:
         free = self.accounts["free"]
@@ -252,7 +284,7 @@ class Inventory(ImeweAggregate):
         self._move("adjusted", "free", adjusted_mg)
         self._move("free", account, quantity_mg)
         self.reservations.pop(build_id, None)
-        self.settled = [*self.settled[-999:], build_id]
+        self.settled = [*self.settled[1 - REMEMBERED :], build_id]
 
     @event(Received)
     def _received(self, quantity_mg: int) -> None:
@@ -289,9 +321,17 @@ class Inventory(ImeweAggregate):
     @event(TransferSent)
     def _transfer_sent(self, transfer_id: str, to_inventory_id: str, quantity_mg: int) -> None:
         self._move("free", "in_transit", quantity_mg)
-        self.transfers = [*self.transfers[-999:], transfer_id]
+        self.sent[transfer_id] = [to_inventory_id, quantity_mg]
+        if len(self.sent) > REMEMBERED:
+            del self.sent[next(iter(self.sent))]
 
     @event(TransferArrived)
     def _transfer_arrived(self, transfer_id: str, from_inventory_id: str, quantity_mg: int) -> None:
         self._move("in_transit", "free", quantity_mg)
-        self.transfers = [*self.transfers[-999:], transfer_id]
+        passage = _passage(transfer_id, from_inventory_id)
+        self.arrived = [*self.arrived[1 - REMEMBERED :], passage]
+
+
+def _passage(transfer_id: str, from_inventory_id: str) -> str:
+    """Each sender names its own transfers."""
+    return f"{from_inventory_id} {transfer_id}"

@@ -8,8 +8,10 @@ import pytest
 from commands.nodes.messages import ConfigureNode, RegisterNode
 from commands.parts.messages import RejectPart, ValidatePart
 from commands.processes.assessing import Assessor, Question, given_up, questions
+from domain.inventory.aggregate import Inventory
 from domain.ports import ArtifactRef, GcodeReport, GeometryReport, SliceProfile, SliceReport
 from domain.shared.errors import InvalidInputError, NotFoundError, UnavailableError
+from domain.shared.identifiers import derived
 from tests.simulation.shop import PERSON
 from tests.steps import PROFILE, Steps
 
@@ -171,3 +173,20 @@ def test_a_part_waits_for_its_question_until_a_node_is_configured() -> None:
     (asked,) = questions(steps.processes.fleet)
     assert (asked.part_id, asked.material, asked.density_ug_per_mm3) == (part, "PLA", 1240)
     assert asked.capabilities[0]["process"] == "fdm"
+
+
+def test_the_lots_of_another_organisation_say_nothing_about_ours() -> None:
+    steps = Steps()
+    steps.ordered()
+    steps.when(RegisterNode(name="new"), by=PERSON)
+    steps.when(ConfigureNode(node_id=steps.last_id, profile=PROFILE), by=PERSON)
+    steps.processes.fleet.lots["0"] = Inventory.open(
+        derived("lot", "elsewhere"),
+        organisation_id="elsewhere",
+        node_id="n",
+        material="PLA",
+        lot="a",
+        density_ug_per_mm3=9000,
+    )
+    (asked,) = questions(steps.processes.fleet)
+    assert asked.density_ug_per_mm3 == 1240

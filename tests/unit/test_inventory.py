@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from domain.inventory.aggregate import ACCOUNTS, Inventory
+from domain.inventory.aggregate import ACCOUNTS, LOT_LIMIT_MG, Inventory
 from domain.shared.errors import (
     IllegalTransitionError,
     InsufficientMaterialError,
@@ -237,3 +237,59 @@ def test_a_lot_is_not_transferred_to_itself_nor_beyond_what_is_free() -> None:
     given(a_lot(10)).when(
         lambda lot: lot.send_transfer("t", to_inventory_id="other", quantity_mg=11)
     ).then_refused(InsufficientMaterialError)
+
+
+@pytest.mark.parametrize("density", [0, 9, 25_001, 9 * 10**18])
+def test_a_density_that_no_material_has_was_given_in_another_unit(density: int) -> None:
+    with pytest.raises(InvalidInputError, match="from 10 to 25000"):
+        Inventory.open(
+            LOT_ID,
+            organisation_id="o",
+            node_id="n1",
+            material="PLA",
+            lot="a",
+            density_ug_per_mm3=density,
+        )
+
+
+@pytest.mark.parametrize(
+    ("act", "field"),
+    [
+        (lambda lot: lot.receive(LOT_LIMIT_MG), "quantity_mg"),
+        (lambda lot: lot.correct(LOT_LIMIT_MG, reason="found"), "difference_mg"),
+        (lambda lot: lot.count(LOT_LIMIT_MG + 1), "counted_mg"),
+        (
+            lambda lot: lot.receive_transfer("t", from_inventory_id="x", quantity_mg=LOT_LIMIT_MG),
+            "quantity_mg",
+        ),
+    ],
+)
+def test_a_lot_does_not_grow_beyond_what_numbers_carry(
+    act: Callable[[Inventory], None], field: str
+) -> None:
+    given(a_lot(1)).when(act).then_refused(InvalidInputError, field=field)
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"transfer_id": "t2"}, "transfer_id"),
+        ({"to_inventory_id": "third"}, "inventory_id"),
+        ({"quantity_mg": 401}, "quantity_mg"),
+        ({"quantity_mg": 399}, "quantity_mg"),
+    ],
+)
+def test_nothing_arrives_that_was_not_sent_there(changes: dict[str, Any], field: str) -> None:
+    source = a_lot(1000)
+    source.send_transfer("t1", to_inventory_id="other", quantity_mg=400)
+    claimed = {"transfer_id": "t1", "to_inventory_id": "other", "quantity_mg": 400, **changes}
+    with pytest.raises(InvalidInputError) as refused:
+        source.confirm_sent(**claimed)
+    assert refused.value.field == field
+
+
+def test_two_senders_may_give_their_transfers_the_same_name() -> None:
+    lot = a_lot()
+    lot.receive_transfer("t1", from_inventory_id="x", quantity_mg=10)
+    lot.receive_transfer("t1", from_inventory_id="y", quantity_mg=20)
+    assert lot.accounts["free"] == 30
