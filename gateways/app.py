@@ -30,7 +30,7 @@ def create_app(gateway: Gateway, *, version: str = "0") -> FastAPI:
         redoc_url=None,
         openapi_url=None if gateway.production else "/v1/openapi.json",
     )
-    answer_with_problems(app)
+    answer_with_problems(app, gateway)
     app.include_router(artifact_routes(gateway))
     app.add_api_route("/healthz", _health(gateway), include_in_schema=False)
     endpoint = GraphQLEndpoint(engine, gateway)

@@ -10,6 +10,7 @@ from commands.tokens import Verifier
 from domain.ports import ArtifactStore, Clock
 from gateways.graphql.live import LiveHub
 from gateways.graphql.whereabouts import KnownNodes
+from gateways.security.denials import Denials
 from gateways.security.sign_in import SignIn
 
 UPLOAD_LIMIT_BYTES = 1024**3
@@ -29,8 +30,10 @@ class Commands(Protocol):
         organisation_id: str = "",
         causation: str = "",
         correlation: str = "",
+        address: str = "",
     ) -> dict[str, Any]:
-        """See ``domain.ports.CommandPort``; the token is the person's, checked again there."""
+        """See ``domain.ports.CommandPort``; the token is the person's, checked again there,
+        ``address`` the client's, for the audit trail."""
 
 
 class EmergencyStops(Protocol):
@@ -58,6 +61,17 @@ class FaultClearing(Protocol):
         """
 
 
+class AuditTrail(Protocol):
+    """Log-ins and denials, which the commands service alone can read."""
+
+    async def read(self, *, first: int, before: int | None, token: str) -> dict[str, Any]:
+        """``entries`` with sequences below ``before``, the newest first, ``oldest`` (where to go
+        on) and ``has_more``.
+
+        Raises ``ForbiddenError`` when the token's person may not read it.
+        """
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gateway:
     """Everything a request may use.
@@ -71,6 +85,8 @@ class Gateway:
     artifacts: ArtifactStore
     stops: EmergencyStops
     faults: FaultClearing
+    trail: AuditTrail
+    denials: Denials
     sign_in: SignIn
     verifier: Verifier
     live: LiveHub

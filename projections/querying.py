@@ -12,6 +12,7 @@ from domain.account.roles import Role
 from domain.shared.checks import within
 from domain.shared.errors import InvalidInputError
 from domain.shared.scope import ALL_SEEING, Scope
+from projections.cells import text_cell
 
 R = TypeVar("R")
 PAGE_LIMIT = 500
@@ -35,7 +36,7 @@ class Cursor:
         return urlsafe_b64encode(f"p{self.position}".encode()).decode().rstrip("=")
 
     @classmethod
-    def decode(cls, text: str) -> Self:
+    def decode(cls, text: str, *, field: str = "after") -> Self:
         """Read it again. Raises ``InvalidInputError``."""
         try:
             plain = urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode()
@@ -43,7 +44,7 @@ class Cursor:
             plain = ""
         digits = plain[1:]
         if plain[:1] != "p" or not digits.isdecimal() or len(digits) > 19:
-            raise InvalidInputError("the cursor is not one of ours", field="after")
+            raise InvalidInputError("the cursor is not one of ours", field=field)
         return cls(int(digits))
 
 
@@ -107,7 +108,7 @@ def visible(scope: Scope, *, owned: str) -> Where:
 async def fetch(connection: Connection, row: type[R], text: str, values: dict[str, Any]) -> list[R]:
     """All rows of a statement whose columns are the fields of ``row``."""
     async with connection.cursor(row_factory=class_row(row)) as cursor:
-        await cursor.execute(text.encode(), values)
+        await cursor.execute(text.encode(), {name: _asked(each) for name, each in values.items()})
         return await cursor.fetchall()
 
 
@@ -161,3 +162,10 @@ def grouped(rows: Sequence[R], ids: Sequence[str], field: str) -> dict[str, list
 def columns(row: type[Any]) -> str:
     """The fields of a row class as a column list."""
     return ", ".join(field.name for field in fields(row))
+
+
+def _asked(value: Any) -> Any:
+    """PostgreSQL holds no text with NUL, so that a question about one finds nothing."""
+    if isinstance(value, list):
+        return [_asked(each) for each in value]
+    return text_cell(value) if isinstance(value, str) else value

@@ -1,5 +1,6 @@
 """A gateway whose wires end in fakes: commands, stops, files and rows."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -23,6 +24,7 @@ from domain.shared.errors import NotFoundError, UnauthenticatedError
 from gateways.app import create_app
 from gateways.graphql.live import LiveHub, Readings
 from gateways.ports import Gateway
+from gateways.security.denials import Denial, Denials
 from gateways.security.sign_in import SignIn
 
 ORGANISATION = "5b3c6a52-9f2e-5d9a-8a57-0f6b1c2d3e4f"
@@ -57,11 +59,37 @@ class FakeCommands:
 class FakePasswords:
     """Knows one person."""
 
-    async def check(self, *, mail: str, password: str) -> dict[str, Any]:
+    def __init__(self) -> None:
+        self.addresses: list[str] = []
+
+    async def check(self, *, mail: str, password: str, address: str = "") -> dict[str, Any]:
+        self.addresses.append(address)
         if (mail, password) != ("ada@example.org", "correct horse"):
             raise UnauthenticatedError("mail or password is wrong")
         grants = [{"role": "designer", "organisation_id": ORGANISATION}]
         return {"account_id": PERSON, "name": "Ada", "grants": grants}
+
+
+class FakeTrail:
+    """Remembers denials that were told; gives ``page`` to whoever reads."""
+
+    def __init__(self) -> None:
+        self.denials: list[tuple[Denial, int]] = []
+        self.asked: list[tuple[int, int | None]] = []
+        self.page: dict[str, Any] = {"entries": [], "oldest": None, "has_more": False}
+        self.refusal: Exception | None = None
+
+    async def tell(self, denial: Denial, count: int) -> None:
+        await asyncio.sleep(0)
+        if self.refusal:
+            raise self.refusal
+        self.denials.append((denial, count))
+
+    async def read(self, *, first: int, before: int | None, token: str) -> dict[str, Any]:
+        self.asked.append((first, before))
+        if self.refusal:
+            raise self.refusal
+        return self.page
 
 
 class FakeStops:
@@ -168,6 +196,8 @@ class Bench:
         self.clock = SettableClock()
         self.commands = FakeCommands()
         self.stops = FakeStops()
+        self.trail = FakeTrail()
+        self.passwords = FakePasswords()
         self.faults = FakeFaults()
         self.files = FakeFiles()
         self.telemetry = FakeTelemetry()
@@ -177,8 +207,10 @@ class Bench:
             "artifacts": self.files,
             "stops": self.stops,
             "faults": self.faults,
+            "trail": self.trail,
+            "denials": Denials(self.trail.tell),
             "sign_in": SignIn(
-                FakePasswords(), self.signer, clock=self.clock, new_id=new_id, ttl_s=900
+                self.passwords, self.signer, clock=self.clock, new_id=new_id, ttl_s=900
             ),
             "verifier": Verifier(public, clock=self.clock),
             "live": LiveHub(self.telemetry),

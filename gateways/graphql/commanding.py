@@ -2,7 +2,7 @@
 
 from typing import Any, TypeVar
 
-from domain.shared.errors import ImeweError
+from domain.shared.errors import ImeweError, UnauthenticatedError
 from gateways.graphql.context import Info
 from gateways.graphql.payloads import Payload
 from gateways.graphql.problems import problem_of
@@ -31,12 +31,17 @@ async def command(
     values: dict[str, Any] = {"command_id": name_of_it}
     try:
         caller.person()
+    except UnauthenticatedError as error:
+        info.context.tell_denial(error, action=name)
+        return kind(problems=[problem_of(error)], **values)
+    try:
         answer = await gateway.commands.send(
             name,
             payload,
             command_id=name_of_it,
             token=caller.token,
             organisation_id=organisation_id or "",
+            address=caller.address,
         )
     except ImeweError as error:
         return kind(problems=[problem_of(error)], **values)

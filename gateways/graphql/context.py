@@ -4,6 +4,7 @@ from typing import TypeAlias
 
 import strawberry
 
+from domain.shared.errors import ImeweError
 from domain.shared.scope import Scope
 from gateways.graphql.loaders import Loaders
 from gateways.graphql.reads import Reads
@@ -31,6 +32,10 @@ class Context:
     def scope(self) -> Scope:
         """What the caller may see. Raises ``UnauthenticatedError``: no query goes without it."""
         return self.caller.scope()
+
+    def tell_denial(self, error: ImeweError, *, action: str, resource: str = "") -> None:
+        """Hand over to the audit trail what was refused here for want of a right."""
+        self.gateway.denials.report(error, self.caller, action=action, resource=resource)
 
     async def release(self) -> None:
         """Give back connections and forget what was read; the next field reads anew."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 import structlog
-from graphql import GraphQLError
+from graphql import FieldNode, GraphQLError
 from strawberry.schema.exceptions import CannotGetOperationTypeError
 from strawberry.types import ExecutionResult
 from strawberry.types.execution import PreExecutionError
@@ -64,7 +64,7 @@ class Engine:
                 context_value=context,
                 operation_name=operation.operation_name,
             )
-            return self._outcome(result)
+            return self._outcome(result, context)
         except CannotGetOperationTypeError as error:
             wrong = InvalidInputError(error.as_http_error_reason(), field="operationName")
             return Outcome(body=refused(wrong), executed=False)
@@ -83,27 +83,27 @@ class Engine:
             )
             async with aclosing(results):
                 async for result in results:
-                    outcome = replace(self._outcome(result), position=context.position)
+                    outcome = replace(self._outcome(result, context), position=context.position)
                     await context.release()  # while the client is slow, nobody else waits
                     yield outcome
         except GraphQLError as error:  # what cannot be parsed is raised here and not told
-            yield self._outcome(PreExecutionError(data=None, errors=[error]))
+            yield self._outcome(PreExecutionError(data=None, errors=[error]), context)
         finally:
             await context.release()
 
-    def _outcome(self, result: object) -> Outcome:
+    def _outcome(self, result: object, context: Context) -> Outcome:
         if not isinstance(result, ExecutionResult | PreExecutionError):
             raise TypeError("results in increments are not switched on")
         errors = result.errors or []
         shown: dict[str, Any] = {}
         if errors:
-            shown["errors"] = [self._shown(error) for error in errors]
+            shown["errors"] = [self._shown(error, context) for error in errors]
         executed = not isinstance(result, PreExecutionError) and not _wrong_variables(result)
         if executed:
             shown["data"] = result.data
         return Outcome(body=orjson.dumps(shown), executed=executed)
 
-    def _shown(self, error: GraphQLError) -> dict[str, Any]:
+    def _shown(self, error: GraphQLError, context: Context) -> dict[str, Any]:
         cause = error.original_error
         while isinstance(cause, GraphQLError):
             cause = cause.original_error
@@ -112,6 +112,7 @@ class Engine:
             code = {"code": "GRAPHQL_VALIDATION_FAILED"}
             return {**error.formatted, "message": message, "extensions": code}
         if isinstance(cause, ImeweError):
+            context.tell_denial(cause, action=f"read {_field(error)}")
             return {**error.formatted, "message": cause.message, "extensions": told(cause)}
         log.error("resolver failed", path=error.path, exc_info=cause)
         return {
@@ -119,6 +120,12 @@ class Engine:
             "message": "Something went wrong on our side",
             "extensions": {"code": "INTERNAL"},
         }
+
+
+def _field(error: GraphQLError) -> str:
+    """The schema's name of the field that failed; the client may have called it anything."""
+    found = [node.name.value for node in error.nodes or () if isinstance(node, FieldNode)]
+    return next(iter(found), "")
 
 
 def told(error: ImeweError) -> dict[str, Any]:

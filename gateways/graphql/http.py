@@ -16,7 +16,7 @@ from domain.shared.errors import ImeweError, InvalidInputError, UnauthenticatedE
 from gateways.graphql.engine import Engine, Operation, refused
 from gateways.ports import Gateway
 from gateways.rest.problems import TooLargeError
-from gateways.security.bearer import caller
+from gateways.security.bearer import Caller, address_of, caller
 
 JSON = "application/json"
 GRAPHQL_RESPONSE = "application/graphql-response+json"
@@ -44,8 +44,14 @@ class GraphQLEndpoint:
             )
         try:
             operation = read_operation(await self._body(request))
-            asked_by = caller(request.headers.get("authorization"), self._gateway.verifier)
+            asked_by = caller(
+                request.headers.get("authorization"),
+                self._gateway.verifier,
+                address=address_of(request),
+            )
         except UnauthenticatedError as error:
+            stranger = Caller(address=address_of(request))
+            self._gateway.denials.report(error, stranger, action="graphql")
             return _refusal(error, media, HTTPStatus.UNAUTHORIZED)
         except TooLargeError as error:
             return _refusal(error, media, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)

@@ -36,7 +36,9 @@ class Mutation:
     @resolved("Exchange mail and password for a token of a short life.")
     async def login(self, info: Info, mail: str, password: str) -> LoginPayload:
         try:
-            done = await info.context.gateway.sign_in.sign_in(mail=mail, password=password)
+            done = await info.context.gateway.sign_in.sign_in(
+                mail=mail, password=password, address=info.context.caller.address
+            )
         except ImeweError as error:
             return LoginPayload(problems=[problem_of(error)])
         return LoginPayload(

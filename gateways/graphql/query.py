@@ -9,10 +9,12 @@ import strawberry
 
 from domain.job.states import JobStatus
 from domain.node.states import NodeStatus
+from gateways.graphql.auditing import trail
 from gateways.graphql.context import Info
 from gateways.graphql.fields import resolved
 from gateways.graphql.pages import Connection, page_size, place
 from gateways.graphql.scalars import Instant, Position
+from gateways.graphql.types.audit import AuditEntry
 from gateways.graphql.types.history import Event, Kpi
 from gateways.graphql.types.inventory import Lot
 from gateways.graphql.types.jobs import Job
@@ -33,6 +35,9 @@ AtLeast = Annotated[
 ]
 First = Annotated[int, strawberry.argument(description="How many, 1 to 100.")]
 After = Annotated[str | None, strawberry.argument(description="The cursor to go on behind.")]
+
+
+Before = Annotated[str | None, strawberry.argument(description="Only what is older than this.")]
 
 
 @strawberry.enum(description="The length of a period.")
@@ -211,6 +216,15 @@ class Query:
             page = await people.accounts(connection, scope, first=size, after=begin)
         found = [(row.created, Account.of(row)) for row in page.items]
         return Connection.of(found, has_more=page.has_more, started=after is not None)
+
+    @resolved(
+        "Log-ins, and what was refused for want of a right, the newest first: for admins and"
+        " auditors. Go on with the end cursor as before."
+    )
+    async def audit_trail(
+        self, info: Info, first: First = 50, before: Before = None
+    ) -> Connection[AuditEntry]:
+        return await trail(info, first=first, before=before)
 
 
 def uuid_of(text: str) -> str | None:

@@ -76,14 +76,23 @@ async def clear_fault(info: Info, node_id: strawberry.ID) -> ClearFaultPayload:
 async def _allowed(info: Info, name: str, node_id: strawberry.ID) -> tuple[Whereabouts, Principal]:
     """Where the machine is, and the person who may do this to it.
 
-    The one rule beside ``anything`` in these rows of the table is ownership of the machine.
+    What is refused here no other service hears of: it is told to the audit trail.
     """
-    person = info.context.caller.person()
-    place = await _whereabouts(info, str(node_id))
+    try:
+        person = info.context.caller.person()
+        place = await _whereabouts(info, str(node_id))
+        _demand_right(name, person, place)
+    except ImeweError as error:
+        info.context.tell_denial(error, action=name, resource=f"node/{node_id}")
+        raise
+    return place, person
+
+
+def _demand_right(name: str, person: Principal, place: Whereabouts) -> None:
+    """The one rule beside ``anything`` in these rows of the table is ownership of the machine."""
     rules = rules_for(name, person, person.place(place.organisation_id))
     if anything not in rules and place.owner_id != person.id:
         raise ForbiddenError("this machine is not yours")
-    return place, person
 
 
 async def _whereabouts(info: Info, node_id: str) -> Whereabouts:

@@ -19,7 +19,7 @@ from gateways.graphql import messages
 from gateways.graphql.engine import Engine, Operation
 from gateways.graphql.messages import BadMessageError, CloseCode
 from gateways.ports import Gateway
-from gateways.security.bearer import Caller, caller, expiry
+from gateways.security.bearer import Caller, address_of, caller, expiry
 
 INIT_WITHIN_S = 10.0
 TAKEN_WITHIN_S = 10.0
@@ -122,9 +122,15 @@ class Socket:
         if message["type"] != "connection_init":
             raise Closing(CloseCode.UNAUTHORIZED, "Unauthorized")
         try:
-            self._caller = caller(_authorization(message), self._gateway.verifier)
+            self._caller = caller(
+                _authorization(message),
+                self._gateway.verifier,
+                address=address_of(self._websocket),
+            )
             self._caller.person()
         except UnauthenticatedError as error:
+            stranger = Caller(address=address_of(self._websocket))
+            self._gateway.denials.report(error, stranger, action="websocket")
             raise Closing(CloseCode.FORBIDDEN, f"UNAUTHENTICATED: {error.message}") from None
         left = expiry(self._caller) - self._gateway.clock.now().timestamp()
         asyncio.get_running_loop().call_later(

@@ -1,5 +1,6 @@
 """Refusals over HTTP: ``application/problem+json`` (RFC 9457) with our stable codes."""
 
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Any
 
@@ -8,7 +9,9 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
+from starlette.routing import Route
 
+from commands.tokens import Verifier
 from domain.shared.errors import (
     ConflictError,
     DuplicateCommandError,
@@ -21,6 +24,8 @@ from domain.shared.errors import (
     UnauthenticatedError,
     UnavailableError,
 )
+from gateways.ports import Gateway
+from gateways.security.bearer import Caller, address_of, caller
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -78,17 +83,34 @@ def refusal(error: ImeweError) -> JSONResponse:
     )
 
 
-def answer_with_problems(app: FastAPI) -> None:
+def answer_with_problems(app: FastAPI, gateway: Gateway) -> None:
     """Let every error of the application leave it as problem+json, without inner details."""
-    app.add_exception_handler(ImeweError, _on_refusal)
+    app.add_exception_handler(ImeweError, _on_refusal(gateway))
     app.add_exception_handler(HTTPException, _on_http)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(Exception, _on_failure)
 
 
-async def _on_refusal(_: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, ImeweError)  # noqa: S101 the handler is registered for this class
-    return refusal(error)
+def _on_refusal(gateway: Gateway) -> Callable[[Request, Exception], Awaitable[JSONResponse]]:
+    async def on_refusal(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, ImeweError)  # noqa: S101 the handler is registered for this class
+        route = request.scope.get("route")
+        path = route.path if isinstance(route, Route) else ""
+        gateway.denials.report(
+            error, _caller(request, gateway.verifier), action=f"{request.method} {path}"
+        )
+        return refusal(error)
+
+    return on_refusal
+
+
+def _caller(request: Request, verifier: Verifier) -> Caller:
+    """Who was refused, perhaps because nothing shows who it is."""
+    address = address_of(request)
+    try:
+        return caller(request.headers.get("authorization"), verifier, address=address)
+    except UnauthenticatedError:
+        return Caller(address=address)
 
 
 async def _on_http(_: Request, error: Exception) -> JSONResponse:

@@ -4,6 +4,7 @@ import base64
 from dataclasses import dataclass
 
 import orjson
+from starlette.requests import HTTPConnection
 
 from commands.principal import Principal
 from commands.tokens import Verifier
@@ -20,6 +21,8 @@ class Caller:
 
     token: str = ""
     principal: Principal | None = None
+    address: str = ""
+    """Where the request came from."""
 
     def person(self) -> Principal:
         """The person. Raises ``UnauthenticatedError`` when nobody has logged in."""
@@ -34,22 +37,24 @@ class Caller:
         return self.person().scope
 
 
-NOBODY = Caller()
-
-
-def caller(authorization: str | None, verifier: Verifier) -> Caller:
+def caller(authorization: str | None, verifier: Verifier, *, address: str = "") -> Caller:
     """Who a header speaks for; no header speaks for nobody.
 
     Raises ``UnauthenticatedError`` for anything in the header that is not a valid token of ours:
     an expired one must never pass for none.
     """
     if not authorization:
-        return NOBODY
+        return Caller(address=address)
     scheme, _, token = authorization.strip().partition(" ")
     token = token.strip()
     if scheme.lower() != SCHEME or not token or len(token) > TOKEN_LIMIT:
         raise UnauthenticatedError("the Authorization header is not Bearer <token>")
-    return Caller(token=token, principal=verifier.verify(token))
+    return Caller(token=token, principal=verifier.verify(token), address=address)
+
+
+def address_of(connection: HTTPConnection) -> str:
+    """The client's address, or empty."""
+    return connection.client.host if connection.client else ""
 
 
 def expiry(verified: Caller) -> float:

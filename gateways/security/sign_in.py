@@ -13,7 +13,7 @@ from domain.shared.scope import Grant, grants_from
 class PasswordCheck(Protocol):
     """The commands service, which alone can see password hashes."""
 
-    async def check(self, *, mail: str, password: str) -> dict[str, Any]:
+    async def check(self, *, mail: str, password: str, address: str = "") -> dict[str, Any]:
         """``{"account_id", "name", "grants"}``. Raises ``UnauthenticatedError``, after the same
         time for a wrong password as for nobody's mail, or ``UnavailableError``."""
 
@@ -47,9 +47,10 @@ class SignIn:
         self._new_id = new_id
         self._ttl_s = ttl_s
 
-    async def sign_in(self, *, mail: str, password: str) -> SignedIn:
-        """Raises ``UnauthenticatedError`` or ``UnavailableError``."""
-        person = await self._passwords.check(mail=mail, password=password)
+    async def sign_in(self, *, mail: str, password: str, address: str = "") -> SignedIn:
+        """Raises ``UnauthenticatedError`` or ``UnavailableError``. ``address`` is the client's, for
+        the audit trail."""
+        person = await self._passwords.check(mail=mail, password=password, address=address)
         now = self._clock.now()
         token = self._signer.sign(
             account_id=person["account_id"],

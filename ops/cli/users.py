@@ -15,6 +15,10 @@ GRANT = f"""mutation($id: ID!, $role: Role!) {{
   grantRole(accountId: $id, role: $role) {{ {_ANSWER} }} }}"""
 REVOKE = f"""mutation($id: ID!, $role: Role!) {{
   revokeRole(accountId: $id, role: $role) {{ {_ANSWER} }} }}"""
+TRAIL = """query($first: Int!, $before: String) {
+  auditTrail(first: $first, before: $before) { edges { cursor node {
+    sequence at actor action resource outcome reason address organisationId correlationId count hash
+  } } pageInfo { hasNextPage endCursor } } }"""
 
 app = group("People and what they may do.")
 AccountId = Annotated[str, typer.Argument(help="The account's id.")]
@@ -88,3 +92,31 @@ def revoke(
     with opened(ctx) as client:
         payload = client.command(REVOKE, {"id": account_id, "role": role.upper()})
     done(payload, f"May not act as {role} any more", as_json=as_json)
+
+
+@app.command()
+def trail(
+    ctx: typer.Context,
+    first: Annotated[int, typer.Option(help="How many, 1 to 100.")] = 50,
+    before: Annotated[str | None, typer.Option(help="Only what is older than this cursor.")] = None,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """List log-ins, and what was refused for want of a right, the newest first.
+
+    For admins and auditors. With --json every entry names its cursor.
+
+    Example: imewe users trail --first 20
+    """
+    with opened(ctx) as client:
+        page = client.execute(TRAIL, {"first": first, "before": before})["auditTrail"]
+    found = [{**edge["node"], "cursor": edge["cursor"]} for edge in page["edges"]]
+    rows = [
+        (e["at"], e["actor"], e["action"], e["resource"], e["outcome"], e["address"], e["count"])
+        for e in found
+    ]
+    headings = ("at", "who", "what", "about", "outcome", "from", "times")
+    show(found, as_json=as_json, headings=headings, rows=rows)
+    if page["pageInfo"]["hasNextPage"]:
+        cursor = page["pageInfo"]["endCursor"]
+        typer.echo(f"Older ones: imewe users trail --before {cursor}", err=True)

@@ -1,6 +1,7 @@
 """The gateway's ports on its NATS connection."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import asdict
 from typing import Any
 
 import nats.errors
@@ -17,7 +18,8 @@ from domain.shared.errors import (
     UnavailableError,
 )
 from gateways.graphql.live import LiveHub, Readings
-from ops.messaging.command_client import log_in
+from gateways.security.denials import Denial
+from ops.messaging.command_client import log_in, read_trail, report_denial
 
 PROJECTED = "imewe.projected"
 STOP_PATIENCE_S = 3.0
@@ -53,9 +55,26 @@ class NatsPasswordCheck:
     def __init__(self, client: Client) -> None:
         self._client = client
 
-    async def check(self, *, mail: str, password: str) -> dict[str, Any]:
+    async def check(self, *, mail: str, password: str, address: str = "") -> dict[str, Any]:
         """See ``PasswordCheck``."""
-        return await log_in(self._client, mail=mail, password=password)
+        return await log_in(self._client, mail=mail, password=password, address=address)
+
+
+class NatsAuditTrail:
+    """``AuditTrail``, and where ``Denials`` go: the commands service has both."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def read(self, *, first: int, before: int | None, token: str) -> dict[str, Any]:
+        """See ``AuditTrail``."""
+        return await read_trail(self._client, first=first, before=before, token=token)
+
+    async def tell(self, denial: Denial, count: int) -> None:
+        """Hand over a denial that came ``count`` times. Raises ``UnavailableError``."""
+        told = {**asdict(denial), "count": count}
+        token = told.pop("token")
+        await report_denial(self._client, told, token=token)
 
 
 class NatsEmergencyStops:

@@ -18,6 +18,7 @@ from commands.tokens import Signer, Verifier
 from gateways.app import create_app
 from gateways.graphql.live import LiveHub
 from gateways.ports import Gateway
+from gateways.security.denials import Denials
 from gateways.security.sign_in import SignIn
 from ops.artifacts.store import JetStreamArtifactStore
 from ops.clock import SystemClock
@@ -27,6 +28,7 @@ from ops.keys import token_keys
 from ops.messaging.command_client import NatsCommandClient
 from ops.messaging.connection import connect, nats_options
 from ops.messaging.gateway_links import (
+    NatsAuditTrail,
     NatsEmergencyStops,
     NatsFaultClearing,
     NatsPasswordCheck,
@@ -104,6 +106,8 @@ async def built(settings: Settings) -> AsyncIterator[tuple[Gateway, Client]]:
                 hub.wake_all()  # announcements were missed meanwhile
 
         client = await connect(settings, "gateway", reconnected_cb=on_reconnect)
+        trail = NatsAuditTrail(client)
+        denials = Denials(trail.tell)
         try:
             hub = LiveHub(NatsTelemetrySource(client))
             await hear_projections(client, hub)
@@ -118,6 +122,8 @@ async def built(settings: Settings) -> AsyncIterator[tuple[Gateway, Client]]:
                     ),
                     stops=NatsEmergencyStops(client),
                     faults=NatsFaultClearing(client),
+                    trail=trail,
+                    denials=denials,
                     sign_in=SignIn(
                         NatsPasswordCheck(client),
                         Signer(keys.private),
@@ -136,6 +142,7 @@ async def built(settings: Settings) -> AsyncIterator[tuple[Gateway, Client]]:
                 client,
             )
         finally:
+            await denials.close()
             await client.close()
 
 

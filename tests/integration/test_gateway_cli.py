@@ -12,14 +12,17 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from domain.shared.errors import ForbiddenError, UnauthenticatedError
 from ops.cli import watching
-from ops.cli.client import SubscriptionLostError
+from ops.cli.client import Client, SubscriptionLostError
 from ops.cli.jobs import CANCEL
 from ops.cli.main import COMMANDS, GROUPS, application
 from ops.cli.reach import SESSIONS, milligrams
 from tests.gateway_stack import GCODE, Stack, running_stack
 
 NOBODY = "0a1b2c3d-4e5f-5a6b-8c7d-8e9f0a1b2c3d"
+PAUSE = f"""mutation {{ pauseNode(nodeId: "{NOBODY}", reason: "x") {{
+  position problems {{ code message field remedy }} }} }}"""
 
 
 @pytest.fixture(scope="module")
@@ -165,6 +168,33 @@ def test_people_are_added_and_their_roles_change(stack: Stack) -> None:
     unknown = stack.run("users", "grant", added["accountId"], "wizard")
     assert unknown.exit_code == 1
     assert "wizard" in unknown.stderr.lower()
+
+
+def test_logins_and_denials_are_in_the_trail(stack: Stack) -> None:
+    told(stack, "users", "add", "vic@example.org", "viewer", "--password", "long enough")
+    with Client.signed_in(stack.url, mail="vic@example.org", password="long enough") as viewer:
+        with pytest.raises(ForbiddenError):
+            viewer.execute("{ auditTrail { edges { cursor } } }")
+        with pytest.raises(ForbiddenError):
+            viewer.command(PAUSE)
+    with pytest.raises(UnauthenticatedError):
+        Client.signed_in(stack.url, mail="vic@example.org", password="wrong horse")
+    until = time.monotonic() + 10
+    while len(found := told(stack, "users", "trail")) < 4 or "read auditTrail" not in {
+        each["action"] for each in found
+    }:
+        assert time.monotonic() < until, found
+        time.sleep(0.1)
+    seen = {(each["action"], each["outcome"], each["address"]) for each in found}
+    assert seen >= {
+        ("login", "OK", "127.0.0.1"),
+        ("login", "UNAUTHENTICATED", "127.0.0.1"),
+        ("PauseNode", "FORBIDDEN", "127.0.0.1"),
+        ("read auditTrail", "FORBIDDEN", "127.0.0.1"),
+    }
+    older = told(stack, "users", "trail", "--before", found[0]["cursor"])
+    assert [each["hash"] for each in older] == [each["hash"] for each in found[1:]]
+    assert "vic@example.org" not in json.dumps(found)
 
 
 def test_events_are_listed_and_followed(stack: Stack) -> None:

@@ -174,3 +174,14 @@ async def test_a_vendor_clears_no_fault_of_a_machine_of_somebody_else(bench: Ben
         answer = await bench.ask(CLEAR_FAULT, {"id": NODE.id}, token=bench.token(role))
         assert answer["data"]["clearFault"]["problems"][0]["__typename"] == "Forbidden"
     assert bench.faults.cleared == []
+
+
+async def test_a_stop_without_the_right_is_told_to_the_audit_trail() -> None:
+    bench = Bench()
+    bench.gateway.whereabouts.learn(NODE)
+    shown = await bench.ask(STOP, {"id": NODE.id}, token=bench.token("viewer"))
+    assert shown["data"]["emergencyStop"]["problems"][0]["__typename"] == "Forbidden"
+    await bench.gateway.denials.close()
+    ((denial, count),) = bench.trail.denials
+    assert (denial.action, denial.resource, count) == ("EmergencyStop", f"node/{NODE.id}", 1)
+    assert denial.token

@@ -104,6 +104,11 @@ async def test_nothing_is_acknowledged_before_the_token_is_checked(served: Serve
             code, reason = await talk.closed()
         assert code == 4403
         assert reason.startswith("UNAUTHENTICATED")
+    await served.gateway.denials.close()
+    assert {(denial.action, denial.token) for denial, _ in served.trail.denials} == {
+        ("websocket", "")
+    }
+    assert sum(count for _, count in served.trail.denials) == 4
 
 
 async def test_a_query_and_a_mutation_run_over_the_socket_too(served: Served) -> None:
