@@ -28,7 +28,7 @@ class Survey:
 
 def commands(program: Path, *, longest: int) -> Iterator[str]:
     """The commands of a file. Raises ``BadProgramError`` for what must not be sent."""
-    with program.open(encoding="ascii", errors="replace") as lines:
+    with program.open(encoding="utf-8-sig", errors="replace") as lines:
         for number, raw in enumerate(lines, start=1):
             command = clean(raw)
             if not command or command.startswith(LINK_OWN):

@@ -14,6 +14,6 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def _lines(path: Path) -> Iterator[str]:
-    with path.open(encoding="utf-8", errors="replace") as file:
+    with path.open(encoding="utf-8-sig", errors="replace") as file:
         while line := file.readline(LONGEST_LINE):
             yield line

@@ -168,3 +168,9 @@ def test_what_keeps_the_link_alive_is_the_drivers_and_left_out_of_a_program(tmp_
     path = tmp_path / "p.gcode"
     path.write_text("M110 N0\nM155 S0\nM113 S0\nG28\n%\n")
     assert list(gcode.commands(path, longest=90)) == ["G28"]
+
+
+def test_a_byte_order_mark_does_not_swallow_the_first_command(tmp_path: Path) -> None:
+    path = tmp_path / "p.gcode"
+    path.write_text("G28\nM117 caf\u00e9\n", encoding="utf-8-sig")
+    assert next(gcode.commands(path, longest=90)) == "G28"
