@@ -72,4 +72,9 @@ def _line(world: World, part: PartOrder, line: int) -> dict[str, Any]:
 def _in_utc(deadline: datetime | None) -> datetime | None:
     if deadline is not None and deadline.tzinfo is None:
         raise InvalidInputError("the deadline needs a time zone", field="deadline")
-    return deadline.astimezone(UTC) if deadline else None
+    try:
+        return deadline.astimezone(UTC) if deadline else None
+    except OverflowError:
+        raise InvalidInputError(
+            "the deadline lies outside the calendar", field="deadline"
+        ) from None

@@ -8,7 +8,7 @@ from eventsourcing.domain import event
 
 from domain.build.states import ENDED, ON_THE_MACHINE, WITHDRAWABLE, BuildStatus
 from domain.shared.aggregate import Created, ImeweAggregate
-from domain.shared.checks import within
+from domain.shared.checks import legible, within
 from domain.shared.errors import (
     IllegalTransitionError,
     InvalidInputError,
@@ -294,8 +294,8 @@ class Build(ImeweAggregate):
         self._expect("failed", *WITHDRAWABLE, *ON_THE_MACHINE, BuildStatus.OUTCOME_UNKNOWN)
         self.trigger_event(
             Build.Failed,
-            reason=reason,
-            native_text=native_text,
+            reason=legible(reason),
+            native_text=legible(native_text),
             began=self.began,
             **figures.fields(),
         )
@@ -319,7 +319,7 @@ class Build(ImeweAggregate):
         if self.status == BuildStatus.OUTCOME_UNKNOWN or BuildStatus(self.status) in ENDED:
             return
         self._expect("left unknown", *ON_THE_MACHINE)
-        self._outcome_became_unknown(reason=reason, facts=facts)
+        self._outcome_became_unknown(reason=legible(reason), facts=facts)
 
     def inspect(self, *, passed: bool, by: str) -> None:
         """Record the verdict on what came out."""

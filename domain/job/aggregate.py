@@ -8,7 +8,7 @@ from eventsourcing.domain import event
 
 from domain.job.states import ENDED, JobStatus, derived_status
 from domain.shared.aggregate import Created, Fact, ImeweAggregate
-from domain.shared.checks import named, positive, within
+from domain.shared.checks import named, positive, remark, within
 from domain.shared.errors import IllegalTransitionError, InvalidInputError, NotFoundError
 from domain.shared.identifiers import part_id
 
@@ -197,7 +197,7 @@ class Job(ImeweAggregate):
         if self.cancel_requested or self.status == JobStatus.CANCELLED:
             return
         self._refuse_when_ended("cancelled")
-        self._cancel_requested(reason=reason)
+        self._cancel_requested(reason=remark("reason", reason))
 
     def _refuse_when_ended(self, wish: str) -> None:
         if JobStatus(self.status) in ENDED:

@@ -8,7 +8,7 @@ from eventsourcing.domain import event
 from domain.node.profile import checked_profile
 from domain.node.states import Availability, ConditionLevel, EmergencyStop, Execution, NodeStatus
 from domain.shared.aggregate import Created, ImeweAggregate
-from domain.shared.checks import named
+from domain.shared.checks import legible, named, remark, word
 from domain.shared.errors import (
     BedNotClearError,
     IllegalTransitionError,
@@ -155,7 +155,7 @@ class Node(ImeweAggregate):
             organisation_id=organisation_id,
             owner_id=owner_id,
             name=named("name", name),
-            bridge=named("bridge", bridge),
+            bridge=word("bridge", bridge),
             virtual=virtual,
         )
 
@@ -199,7 +199,7 @@ class Node(ImeweAggregate):
     def disconnect(self, reason: str) -> None:
         """The bridge lost the machine."""
         if self.connected:
-            self._machine_disconnected(reason=reason)
+            self._machine_disconnected(reason=legible(reason))
 
     def observe(
         self,
@@ -271,7 +271,7 @@ class Node(ImeweAggregate):
         """Take no new work."""
         self._refuse_when_gone("held")
         if not self.held:
-            self._held(reason=reason)
+            self._held(reason=remark("reason", reason))
 
     def end_hold(self) -> None:
         """Take work again."""

@@ -9,6 +9,7 @@ from domain.job.states import ENDED as PART_ENDED
 from domain.job.states import JobStatus
 from domain.part.states import ENDED, ON_A_MACHINE, PieceStatus, derived_status
 from domain.shared.aggregate import Created, ImeweAggregate
+from domain.shared.checks import remark
 from domain.shared.errors import IllegalTransitionError, NotFoundError
 
 SCRAP_LIMIT = 3
@@ -301,7 +302,7 @@ class Part(ImeweAggregate):
             Part.PieceScrapped,
             piece=piece,
             build_id=self._build_of(piece),
-            reason=reason,
+            reason=remark("reason", reason),
             by=by,
             replacement=len(self.pieces) if replaced else -1,
         )

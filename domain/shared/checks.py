@@ -1,11 +1,14 @@
 """Checks of values that decisions share."""
 
+import re
 from enum import StrEnum
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from domain.shared.errors import InvalidInputError
 
 NAME_LIMIT = 200
+REMARK_LIMIT = 1000
+_WORD: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 E = TypeVar("E", bound=StrEnum)
 
@@ -32,6 +35,30 @@ def named(field: str, value: str) -> str:
             f"{field} must be 1 to {NAME_LIMIT} printable characters", field=field
         )
     return text
+
+
+def word(field: str, value: str) -> str:
+    """``value`` when it can stand in a subject and in a file's name: letters, digits, - and _."""
+    if not _WORD.fullmatch(value):
+        raise InvalidInputError(
+            f"{field} must be 1 to 64 letters, digits, - or _, a letter or digit first", field=field
+        )
+    return value
+
+
+def remark(field: str, value: str) -> str:
+    """A person's own words, perhaps none: without outer blanks, printable but for line breaks."""
+    text = value.strip()
+    if len(text) > REMARK_LIMIT or not text.replace("\n", "").isprintable():
+        raise InvalidInputError(
+            f"{field} must be at most {REMARK_LIMIT} printable characters", field=field
+        )
+    return text
+
+
+def legible(text: str) -> str:
+    """What a machine said, as a person can read it: what is unprintable replaced, the end cut."""
+    return "".join(c if c.isprintable() else "\ufffd" for c in text[:REMARK_LIMIT])
 
 
 def one_of(field: str, value: str, words: type[E]) -> E:

@@ -40,11 +40,11 @@ def read_instant(value: object) -> datetime:
     """A moment from ISO 8601 text with its zone."""
     try:
         moment = datetime.fromisoformat(value) if isinstance(value, str) else None
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
-        raise GraphQLError("a moment is ISO 8601 with a zone, such as 2026-01-12T10:30:00Z")
-    return moment.astimezone(UTC)
+        if moment is not None and moment.tzinfo is not None:
+            return moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass  # refused in the same words as everything else that is no moment
+    raise GraphQLError("a moment is ISO 8601 with a zone, such as 2026-01-12T10:30:00Z")
 
 
 SCALARS: dict[object, ScalarDefinition] = {
