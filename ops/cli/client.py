@@ -18,6 +18,7 @@ from domain.shared.errors import (
     UnauthenticatedError,
     UnavailableError,
 )
+from ops.hosting.errors import NotRunningError
 
 PATIENCE_S = 60.0
 UPLOAD_PATIENCE_S = 3600.0
@@ -34,12 +35,6 @@ LOGIN = """mutation($mail: String!, $password: String!) {
   login(mail: $mail, password: $password) {
     token expiresAt me { accountId name grants { role organisationId } }
     problems { code message field remedy } } }"""
-
-
-class NotRunningError(UnavailableError):
-    """Nobody answers at the gateway's address."""
-
-    code = "NOT_RUNNING"
 
 
 class SubscriptionLostError(UnavailableError):

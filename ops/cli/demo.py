@@ -13,18 +13,20 @@ from rich.live import Live
 from rich.table import Table
 
 from ops.cli.client import Client
+from ops.cli.refusals import EXIT_REFUSED
+from ops.demo.given_models import demand_models
 from ops.demo.play import play
 from ops.demo.report import as_markdown, is_complete, show
 from ops.demo.shop import furnish
 from ops.demo.system import Running, running
+from ops.hosting.home import refuse_in_use
 from ops.settings import Settings
-
-EXIT_INCOMPLETE = 1
 
 
 def demo(
     models: Annotated[
-        list[Path] | None, typer.Argument(help="Your own STL, OBJ or G-code files.", exists=True)
+        list[Path] | None,
+        typer.Argument(help="Your own STL, OBJ or G-code files.", exists=True, dir_okay=False),
     ] = None,
     home: Annotated[
         Path | None, typer.Option(help="The demo's folder; by default one of its own.")
@@ -45,6 +47,8 @@ def demo(
     settings = Settings.from_environment(home)
     if home is None:
         settings = replace(settings, home=settings.home.with_name(f"{settings.home.name}-demo"))
+    demand_models(models or [])
+    refuse_in_use(settings.home)
     console = Console(stderr=as_json, highlight=False)
     with contextlib.ExitStack() as cleanup:
         with console.status("Starting the log, the database, the gateway and the bridge"):
@@ -59,7 +63,7 @@ def demo(
         if not once:
             _stay(system, console)
     if not is_complete(made):
-        raise typer.Exit(EXIT_INCOMPLETE)
+        raise typer.Exit(EXIT_REFUSED)
 
 
 def _perform(system: Running, models: list[Path], console: Console) -> dict[str, Any]:

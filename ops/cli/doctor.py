@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 
 from domain.shared.errors import ImeweError
+from ops.cli.refusals import EXIT_REFUSED
 from ops.hosting.account import server_account
 from ops.hosting.binaries import nats_program, postgres_programs
 from ops.hosting.home import lock_holder, make_home
@@ -61,7 +62,7 @@ def doctor(
             mark = "[green]ok[/]" if each.ok else "[red]no[/]" if each.needed else "[yellow]--[/]"
             console.print(f"{mark}  {each.name}: {each.detail}")
     if any(each.needed and not each.ok for each in findings):
-        raise typer.Exit(1)
+        raise typer.Exit(EXIT_REFUSED)
 
 
 def examine(settings: Settings) -> Iterator[Finding]:

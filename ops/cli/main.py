@@ -12,10 +12,8 @@ from collections.abc import Sequence
 import typer
 
 from domain.shared.errors import ImeweError
-from ops.hosting.errors import HomeInUseError
+from ops.cli.refusals import tell_refusal
 
-EXIT_REFUSED = 2
-EXIT_HOME_IN_USE = 3
 COMMANDS = ("up", "run", "status", "doctor", "demo", "bench", "login")
 GROUPS = ("jobs", "nodes", "inventory", "events", "users", "bridge", "projections", "schema")
 
@@ -45,10 +43,7 @@ def main() -> None:
     try:
         application(asked if asked and asked[0] in known else known)(prog_name="imewe")
     except ImeweError as error:
-        typer.echo(f"imewe: {error.message}", err=True)
-        if error.remedy:
-            typer.echo(f"       {error.remedy}", err=True)
-        sys.exit(EXIT_HOME_IN_USE if isinstance(error, HomeInUseError) else EXIT_REFUSED)
+        sys.exit(tell_refusal(error))
 
 
 def _words_are_commands() -> None:

@@ -13,7 +13,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from domain.shared.errors import InvalidInputError, UnavailableError
+from domain.shared.errors import InvalidInputError
+from ops.cli.refusals import EXIT_REFUSED
+from ops.hosting.errors import NotRunningError
 from ops.projecting.places import Connection
 from ops.projecting.rebuild import rebuild as rebuild_one
 from ops.projecting.status import ParkedKey, ProjectionStatus, parked, statuses
@@ -66,7 +68,7 @@ def status(home: Home = None, *, as_json: Json = False) -> None:
     else:
         _show(found, left, last)
     if left:
-        raise typer.Exit(1)
+        raise typer.Exit(EXIT_REFUSED)
 
 
 @app.command()
@@ -106,7 +108,7 @@ def _database(settings: Settings) -> Iterator[Connection]:
     try:
         connection = connected(settings)
     except psycopg.OperationalError as error:
-        raise UnavailableError(
+        raise NotRunningError(
             f"the database does not answer: {str(error).strip()}", remedy="imewe up"
         ) from error
     with connection:

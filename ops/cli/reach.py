@@ -1,7 +1,4 @@
-"""What every client command shares: where the gateway is, who asks, how it is told.
-
-Exit codes: 0 done, 1 refused, 2 wrong usage, 3 no gateway answers, 4 not logged in.
-"""
+"""What every client command shares: where the gateway is, who asks, how it is told."""
 
 import contextlib
 import json
@@ -23,14 +20,12 @@ from domain.shared.errors import (
     NotFoundError,
     UnauthenticatedError,
 )
-from ops.cli.client import Client, NotRunningError
+from ops.cli.client import Client
+from ops.cli.refusals import tell_refusal
+from ops.hosting.errors import NotRunningError
 from ops.hosting.home import MARKER, read_note, write_private
 from ops.settings import Settings
 
-EXIT_REFUSED = 1
-EXIT_USAGE = 2
-EXIT_NOT_RUNNING = 3
-EXIT_NOT_LOGGED_IN = 4
 SESSIONS = "sessions.json"
 NAMES = """query($after: String) { nodes(first: 100, after: $after) {
   edges { node { id name } } pageInfo { hasNextPage endCursor } } }"""
@@ -105,19 +100,6 @@ def opened(ctx: typer.Context) -> Client:
     """The signed-in client of a group's command."""
     find: Callable[[], Reach] = ctx.obj
     return find().client()
-
-
-def tell_refusal(error: ImeweError) -> int:
-    """One line, a remedy, and the exit code that fits."""
-    where = f" ({error.field})" if error.field else ""
-    typer.echo(f"imewe: {error.message}{where}", err=True)
-    if error.remedy:
-        typer.echo(f"       {error.remedy}", err=True)
-    if isinstance(error, NotRunningError):
-        return EXIT_NOT_RUNNING
-    if isinstance(error, UnauthenticatedError):
-        return EXIT_NOT_LOGGED_IN
-    return EXIT_REFUSED
 
 
 def show(

@@ -10,7 +10,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from domain.shared.errors import UnavailableError
+from ops.cli.refusals import EXIT_REFUSED
+from ops.hosting.errors import NotRunningError
 from ops.hosting.home import lock_holder
 from ops.messaging.connection import connect, nats_url
 from ops.messaging.services import RunningService, ping_all
@@ -41,7 +42,7 @@ def status(
     else:
         _show(settings, supervisor, found)
     if not found:
-        raise typer.Exit(1)
+        raise typer.Exit(EXIT_REFUSED)
 
 
 async def running(settings: Settings) -> list[RunningService]:
@@ -49,7 +50,9 @@ async def running(settings: Settings) -> list[RunningService]:
     try:
         client = await connect(settings, "supervisor", allow_reconnect=False, connect_timeout=3)
     except (OSError, nats.errors.Error) as error:
-        raise UnavailableError(f"no nats-server at {nats_url(settings)}: {error}") from error
+        raise NotRunningError(
+            f"no nats-server at {nats_url(settings)}: {error}", remedy="start one: imewe up"
+        ) from error
     try:
         return await ping_all(client)
     finally:

@@ -22,7 +22,7 @@ from psycopg.conninfo import make_conninfo
 from ops.hosting.account import Account, identity, own_folder
 from ops.hosting.binaries import postgres_programs
 from ops.hosting.children import Child, Program
-from ops.hosting.errors import HostingError
+from ops.hosting.errors import HostingError, NotRunningError
 from ops.hosting.home import log_folder, make_home, new_secret, read_note, write_private
 from ops.settings import server_environment
 
@@ -214,7 +214,7 @@ def database_note(home: Path) -> str:
     """The conninfo of the embedded database, from the home."""
     note = read_note(home / "database.json")
     if not note:
-        raise HostingError(
+        raise NotRunningError(
             f"{home} holds no database yet", field="home", remedy="start it with imewe up"
         )
     return make_conninfo("", **note)

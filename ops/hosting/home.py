@@ -57,16 +57,19 @@ def held(home: Path) -> Iterator[None]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             holder = os.pread(descriptor, 32, 0).decode().strip()
-            raise HomeInUseError(
-                f"{home} is in use by another imewe (pid {holder})",
-                field="home",
-                remedy="stop that one, or choose another folder with --home",
-            ) from None
+            raise _in_use(home, holder) from None
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, str(os.getpid()).encode(), 0)
         yield
     finally:
         os.close(descriptor)
+
+
+def refuse_in_use(home: Path) -> None:
+    """Raises ``HomeInUseError`` at once where ``held`` would."""
+    holder = lock_holder(home)
+    if holder is not None:
+        raise _in_use(home, str(holder))
 
 
 def lock_holder(home: Path) -> int | None:
@@ -106,3 +109,11 @@ def read_note(path: Path) -> dict[str, Any]:
 def new_secret() -> str:
     """A random secret in letters that need no quoting anywhere."""
     return secrets.token_hex(24)
+
+
+def _in_use(home: Path, holder: str) -> HomeInUseError:
+    return HomeInUseError(
+        f"{home} is in use by another imewe (pid {holder})",
+        field="home",
+        remedy="stop that one, or choose another folder with --home",
+    )

@@ -7,8 +7,9 @@ import nats
 import structlog
 from nats.aio.client import Client
 
-from domain.shared.errors import InvalidInputError, UnavailableError
+from domain.shared.errors import InvalidInputError
 from ops.eventstore.wire import Address, inbox_prefix
+from ops.hosting.errors import NotRunningError
 from ops.hosting.home import read_note
 from ops.settings import Settings
 
@@ -21,7 +22,9 @@ def nats_url(settings: Settings) -> str:
         return settings.nats_url
     port = read_note(settings.home / "nats.json").get("port")
     if not port:
-        raise UnavailableError(f"{settings.home} runs no nats-server", remedy="imewe up")
+        raise NotRunningError(
+            f"{settings.home} runs no nats-server", remedy="start it with imewe up"
+        )
     return f"nats://127.0.0.1:{port}"
 
 
@@ -41,8 +44,8 @@ def credentials(settings: Settings, user: str) -> tuple[str, str]:
     path = settings.nats_credentials or settings.home / "credentials.json"
     known = read_note(path)
     if user not in known:
-        raise UnavailableError(
-            f"{path} holds no password of NATS user {user!r}", remedy="was imewe up ever run here?"
+        raise NotRunningError(
+            f"{path} holds no password of NATS user {user!r}", remedy="start it with imewe up"
         )
     return user, known[user]
 

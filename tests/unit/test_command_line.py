@@ -1,0 +1,131 @@
+"""The command line without an installation: its help, its refusals and its exit codes."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from ops.cli.main import COMMANDS, GROUPS, application
+from ops.hosting.errors import HomeInUseError
+from ops.hosting.home import held, make_home, refuse_in_use
+from ops.settings import CHECKOUT
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The words of every command, groups left out."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from commands(command, (*path, name))
+        else:
+            yield (*path, name)
+
+
+EVERY_COMMAND = list(commands(typer.main.get_command(application((*COMMANDS, *GROUPS)))))
+
+
+def imewe(*words: str) -> subprocess.CompletedProcess[str]:
+    """Run it as a person does."""
+    return subprocess.run(
+        [sys.executable, "-P", "-m", "ops.cli.main", *words],
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("words", EVERY_COMMAND, ids=" ".join)
+def test_every_commands_help_has_an_example_of_itself(words: tuple[str, ...]) -> None:
+    shown = CliRunner().invoke(application(words[:1]), [*words, "--help"])
+    assert shown.exit_code == 0
+    text = " ".join(re.sub(r"[│|]", " ", shown.stdout).split())
+    assert f"Example: imewe {' '.join(words)}" in text
+
+
+def test_every_word_of_the_command_line_is_walked() -> None:
+    assert {words[0] for words in EVERY_COMMAND} == {*COMMANDS, *GROUPS}
+
+
+def test_wrong_usage_is_2() -> None:
+    assert imewe("nodes", "dance").returncode == 2
+    assert imewe("demo", "/does/not/exist.stl").returncode == 2
+    assert imewe("demo", str(CHECKOUT)).returncode == 2
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("status",), ("projections", "status"), ("jobs", "list"), ("login",)],
+    ids=" ".join,
+)
+def test_where_nothing_runs_is_3(tmp_path: Path, words: tuple[str, ...]) -> None:
+    home = ("--home", str(tmp_path / "home"))
+    early = words[0] == "jobs"
+    done = imewe(words[0], *home, *words[1:]) if early else imewe(*words, *home)
+    assert (done.returncode, "Traceback" in done.stderr) == (3, False), done.stderr
+    assert done.stderr.startswith("imewe: ")
+    assert "imewe up" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("run", "dance"), "no service"),
+        (("bench", "patience"), "no bench"),
+        (("projections", "rebuild"), "--all"),
+        (("bridge", "add", "n", "/dev/null", "--dialect", "klingon"), "klingon"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, tuple) else "",
+)
+def test_a_refusal_is_1_and_one_clear_line(words: tuple[str, ...], said: str) -> None:
+    done = imewe(*words)
+    assert (done.returncode, "Traceback" in done.stderr) == (1, False), done.stderr
+    assert said in done.stderr.splitlines()[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("empty.stl", b"", "is empty"),
+        ("picture.stl", PNG, "is a PNG file"),
+        ("cut.stl", b"solid cut\nfacet normal 0 0 1\n", "is cut off"),
+    ],
+)
+def test_the_demo_refuses_a_file_of_no_use_before_it_starts_anything(
+    tmp_path: Path, name: str, content: bytes, said: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    home = tmp_path / "home"
+    done = imewe("demo", "--once", "--home", str(home), str(tmp_path / name))
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"imewe: {name} {said}")
+    assert not home.exists()
+
+
+def test_the_demo_refuses_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    done = imewe("demo", "--once", "--home", str(home), "/proc/self/mem")
+    assert (done.returncode, "Traceback" in done.stderr) == (1, False)
+    assert "cannot be read" in done.stderr
+    assert not home.exists()
+
+
+def test_the_demo_refuses_a_home_that_another_one_holds(tmp_path: Path) -> None:
+    home = make_home(tmp_path / "home")
+    refuse_in_use(home)
+    with held(home):
+        with pytest.raises(HomeInUseError, match="in use"):
+            refuse_in_use(home)
+        before = set(home.iterdir())
+        done = imewe("demo", "--once", "--home", str(home))
+        assert done.returncode == 3
+        assert "--home" in done.stderr
+        assert set(home.iterdir()) == before
