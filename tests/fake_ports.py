@@ -84,8 +84,10 @@ class FakeAuditLog:
         self.written: list[Written] = []
         self.names: dict[str, datetime] = {}
         self.away = False
+        self.asked = 0
 
     def append(self, entry: Entry, *, name: str) -> bool:
+        self.asked += 1
         if self.away:
             raise UnavailableError("the audit trail cannot be written")
         known = self.names.get(name)

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -21,9 +21,10 @@ from domain.shared.errors import (
 from ops.clock import SystemClock
 from ops.eventstore.audit import STREAM, AuditStream
 from ops.eventstore.chain import verify
-from ops.eventstore.client import Client
+from ops.eventstore.client import Client, Publication
 from ops.eventstore.envelope import Record
 from ops.eventstore.streams import ensure_streams
+from ops.eventstore.wire import ConnectionLostError, Message
 from ops.messaging.command_client import log_in, read_trail, report_denial
 from ops.messaging.connection import address, connect
 from ops.messaging.server import EmbeddedNats
@@ -96,6 +97,30 @@ def test_a_name_is_recorded_once_whoever_says_it(opened: Opener) -> None:
     assert not second.append(entry(), name="a")
     assert not first.append(entry(), name="a")
     assert second.append(entry(), name="b")
+    assert verify(opened().records(), last=2) is None
+
+
+class Unanswered(Client):
+    """Publishes, and for the first time no answer comes back."""
+
+    lost = False
+
+    def publish(self, publications: Sequence[Publication]) -> Message:
+        answer = super().publish(publications)
+        if not self.lost:
+            self.lost = True
+            raise ConnectionLostError("the connection to nats-server ended")
+        return answer
+
+
+def test_an_entry_whose_answer_was_lost_is_written_once_and_known_as_ours(
+    opened: Opener, fresh_settings: Settings
+) -> None:
+    with contextlib.closing(Unanswered(address(fresh_settings, "log_commands"))) as client:
+        stream = AuditStream(client, now=CLOCK.now)
+        assert stream.append(entry(), name="a")
+        assert not stream.append(entry(), name="a")
+        assert stream.append(entry(), name="b")
     assert verify(opened().records(), last=2) is None
 
 

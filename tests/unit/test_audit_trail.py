@@ -74,6 +74,7 @@ def test_the_first_is_written_at_once_and_the_rest_of_its_minute_as_a_count(rig:
     assert rig.counts == [1]
     rig.trail.flush()
     assert rig.counts == [1]
+    assert rig.log.asked == 1
     rig.next_minute()
     assert rig.counts == [1, 6]
     assert rig.log.written[1].entry.minute == rig.log.written[0].entry.minute
