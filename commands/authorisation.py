@@ -28,6 +28,9 @@ CLEAR_FAULT: Final = "ClearFault"
 READ_TRAIL: Final = "ReadAuditTrail"
 """No message either: reading who logged in and who was refused."""
 
+REVEAL: Final = "RevealPerson"
+"""Nor this: reading names and mails. Everybody may read the own ones."""
+
 
 def anything(command: Any, world: World) -> bool:
     """Whatever lies in the organisation."""
@@ -171,6 +174,7 @@ MATRIX: Mapping[str, Row] = {
     # not messages
     EMERGENCY_STOP: _STAFF,
     CLEAR_FAULT: {**_STAFF, Role.VENDOR: own_node},
+    REVEAL: _ADMIN,
     READ_TRAIL: {Role.ADMIN: anything, Role.AUDITOR: anything},
 }
 

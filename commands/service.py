@@ -8,6 +8,7 @@ import structlog
 
 from commands.accounts import handlers as _accounts
 from commands.accounts.login import Login
+from commands.accounts.revealing import Revealing
 from commands.auditing.desk import AuditDesk
 from commands.builds import handlers as _builds
 from commands.bus import Bus
@@ -17,7 +18,7 @@ from commands.jobs import handlers as _jobs
 from commands.nodes import handlers as _nodes
 from commands.organisations import handlers as _organisations
 from commands.parts import handlers as _parts
-from commands.wire import AUDIT_READ, read_request, write_answer, write_refusal
+from commands.wire import AUDIT_READ, AUTH_REVEAL, read_request, write_answer, write_refusal
 from domain.shared.errors import ImeweError, InvalidInputError
 
 FEATURES = (
@@ -38,9 +39,10 @@ log = structlog.get_logger()
 class CommandService:
     """Answers every request, whatever comes; only typed refusals are told, all else is logged."""
 
-    def __init__(self, bus: Bus, login: Login, audit: AuditDesk) -> None:
+    def __init__(self, bus: Bus, login: Login, revealing: Revealing, audit: AuditDesk) -> None:
         self._bus = bus
         self._login = login
+        self._revealing = revealing
         self._audit = audit
 
     def command(self, subject: str, headers: Mapping[str, str] | None, body: bytes) -> bytes:
@@ -50,6 +52,10 @@ class CommandService:
     def log_in(self, body: bytes) -> bytes:
         """Answer a message on ``imewe.auth.login``: ``{"mail", "password", "address"}``."""
         return _answered("imewe.auth.login", lambda: self._login.log_in(*_credentials(body)))
+
+    def reveal(self, headers: Mapping[str, str] | None, body: bytes) -> bytes:
+        """Answer a message on ``imewe.auth.reveal``: ``{"account_ids"}`` and a person's token."""
+        return _answered(AUTH_REVEAL, lambda: self._revealing.reveal(headers, body))
 
     def audit(self, subject: str, headers: Mapping[str, str] | None, body: bytes) -> bytes:
         """Answer a message on ``imewe.audit.report`` or ``imewe.audit.read``."""

@@ -12,6 +12,7 @@ from domain.shared.errors import ImeweError, InvalidInputError, UnavailableError
 PREFIX = "imewe.command"
 AUDIT_REPORT = "imewe.audit.report"
 AUDIT_READ = "imewe.audit.read"
+AUTH_REVEAL = "imewe.auth.reveal"
 COMMAND_ID = "Imewe-Command-Id"
 TOKEN = "Imewe-Token"
 ORGANISATION = "Imewe-Organisation"

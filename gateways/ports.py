@@ -1,6 +1,6 @@
 """What the gateway asks of the rest of the system. ``ops`` brings the adapters."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -61,6 +61,16 @@ class FaultClearing(Protocol):
         """
 
 
+class People(Protocol):
+    """Names and mails, which lie sealed in the read models."""
+
+    async def reveal(
+        self, account_ids: Sequence[str], *, token: str
+    ) -> dict[str, dict[str, str | None]]:
+        """``mail`` and ``name`` by account id, ``None`` when erased; whom the token's person may
+        not read is left out. Raises ``UnavailableError``."""
+
+
 class AuditTrail(Protocol):
     """Log-ins and denials, which the commands service alone can read."""
 
@@ -85,6 +95,7 @@ class Gateway:
     artifacts: ArtifactStore
     stops: EmergencyStops
     faults: FaultClearing
+    people: People
     trail: AuditTrail
     denials: Denials
     sign_in: SignIn

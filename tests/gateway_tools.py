@@ -1,7 +1,7 @@
 """A gateway whose wires end in fakes: commands, stops, files and rows."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -122,6 +122,20 @@ class FakeFaults:
         return {"execution": "READY"}
 
 
+class FakePeople:
+    """Tells what ``known`` holds; counts how often it was asked."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, dict[str, str | None]] = {}
+        self.asked: list[tuple[list[str], str]] = []
+
+    async def reveal(
+        self, account_ids: Sequence[str], *, token: str
+    ) -> dict[str, dict[str, str | None]]:
+        self.asked.append((list(account_ids), token))
+        return {each: self.known[each] for each in account_ids if each in self.known}
+
+
 class FakeFiles:
     """Counts what streams in and keeps the largest chunk's size."""
 
@@ -199,6 +213,7 @@ class Bench:
         self.trail = FakeTrail()
         self.passwords = FakePasswords()
         self.faults = FakeFaults()
+        self.people = FakePeople()
         self.files = FakeFiles()
         self.telemetry = FakeTelemetry()
         parts: dict[str, Any] = {
@@ -207,6 +222,7 @@ class Bench:
             "artifacts": self.files,
             "stops": self.stops,
             "faults": self.faults,
+            "people": self.people,
             "trail": self.trail,
             "denials": Denials(self.trail.tell),
             "sign_in": SignIn(

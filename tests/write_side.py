@@ -10,6 +10,7 @@ from joserfc.jwk import OKPKey
 
 from commands.accounts.authentication import Authentication
 from commands.accounts.login import Attempts, Login
+from commands.accounts.revealing import Revealing
 from commands.application import Imewe
 from commands.auditing.desk import AuditDesk
 from commands.auditing.entry import Entry
@@ -100,7 +101,8 @@ class WriteSide:
             attempts=Attempts(lambda: 0.0),
         )
         desk = AuditDesk(self.trail, self.audit_log, verifier=verifier, clock=self.clock)
-        self.service = CommandService(self.bus, login, desk)
+        revealing = Revealing(self.application, self.people, verifier=verifier)
+        self.service = CommandService(self.bus, login, revealing, desk)
 
     @property
     def entries(self) -> list[Entry]:

@@ -56,6 +56,14 @@ class Authentication:
         """The name again; empty when the person's key was destroyed."""
         return self._secrets.reveal(account_id, "name", name) or ""
 
+    def opened(self, account_id: str, *, mail: Personal, name: Personal) -> dict[str, str | None]:
+        """``mail`` and ``name`` again; ``None`` when the person's key was destroyed."""
+        reveal = self._secrets.reveal
+        return {
+            "mail": reveal(account_id, "mail", mail),
+            "name": reveal(account_id, "name", name),
+        }
+
     def account_of(self, mail: str) -> str | None:
         """The account that was enrolled under a mail address."""
         return self._secrets.find_mail(mail)

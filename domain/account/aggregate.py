@@ -116,6 +116,11 @@ class Account(ImeweAggregate):
         self.closed = True
 
     @property
+    def sealed_mail(self) -> Personal:
+        """The mail as it is stored."""
+        return Personal.from_stored(self.mail)
+
+    @property
     def sealed_name(self) -> Personal:
         """The name as it is stored."""
         return Personal.from_stored(self.name)

@@ -26,7 +26,7 @@ class Context:
         self.caller = caller
         self.position: int | None = None
         self.reads = Reads(gateway.pool)
-        self.loaders = Loaders(self.reads, caller.scope)
+        self.loaders = self._fresh_loaders()
 
     @property
     def scope(self) -> Scope:
@@ -40,7 +40,13 @@ class Context:
     async def release(self) -> None:
         """Give back connections and forget what was read; the next field reads anew."""
         await self.reads.close()
-        self.loaders = Loaders(self.reads, self.caller.scope)
+        self.loaders = self._fresh_loaders()
+
+    def _fresh_loaders(self) -> Loaders:
+        return Loaders(self.reads, self.caller.scope, reveal=self._reveal)
+
+    async def _reveal(self, account_ids: list[str]) -> dict[str, dict[str, str | None]]:
+        return await self.gateway.people.reveal(account_ids, token=self.caller.token)
 
 
 Info: TypeAlias = strawberry.Info[Context, None]

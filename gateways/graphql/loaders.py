@@ -1,6 +1,6 @@
 """One statement for a whole list: what fields of many objects ask for is read together."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TypeVar
 
 from strawberry.dataloader import DataLoader
@@ -16,6 +16,10 @@ from projections.querying import PAGE_LIMIT, Connection, Cursor
 
 R = TypeVar("R")
 Query = Callable[[Connection, Scope, Sequence[str]], Awaitable[dict[str, list[R]]]]
+Person = Mapping[str, str | None]
+"""``mail`` and ``name``, ``None`` where it was erased or must not be read."""
+Reveal = Callable[[list[str]], Awaitable[Mapping[str, Person]]]
+NOT_TOLD: Person = {"mail": None, "name": None}
 TIMELINE_LIMIT = 5000
 Slice = tuple[str, int]
 """An object's id and how many rows are wanted."""
@@ -24,9 +28,11 @@ Slice = tuple[str, int]
 class Loaders:
     """The loaders of one request; each remembers what it has read."""
 
-    def __init__(self, reads: Reads, scope: Callable[[], Scope]) -> None:
+    def __init__(self, reads: Reads, scope: Callable[[], Scope], *, reveal: Reveal) -> None:
         self._reads = reads
         self._scope = scope
+        self._reveal = reveal
+        self.person_of_account: DataLoader[str, Person] = DataLoader(self._people)
         self.parts_of_job: DataLoader[str, list[PartRow]] = self._by_id(
             jobs.READS, jobs.parts_of_jobs
         )
@@ -52,6 +58,10 @@ class Loaders:
             return [found[each] for each in ids]
 
         return DataLoader(load)
+
+    async def _people(self, ids: list[str]) -> list[Person]:
+        found = await self._reveal(ids)
+        return [found.get(each, NOT_TOLD) for each in ids]
 
     async def _timelines(self, wanted: list[Slice]) -> list[list[TimelineRow]]:
         async with self._reads.use(jobs.READS) as connection:

@@ -1,13 +1,13 @@
 """`imewe users`: people and what they may do."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from ops.cli.reach import AsJson, done, group, nodes_of, opened, show
 
 LIST = """query { accounts(first: 100) { edges { node {
-  id closed openedAt grants { role organisationId } } } } }"""
+  id name mail closed openedAt grants { role organisationId } } } } }"""
 _ANSWER = "accountId position problems { code message field remedy }"
 ADD = f"""mutation($mail: String!, $name: String!, $password: String!, $role: Role!) {{
   openAccount(mail: $mail, name: $name, password: $password, role: $role) {{ {_ANSWER} }} }}"""
@@ -29,17 +29,18 @@ RoleName = Annotated[
 
 @app.command("list")
 def list_users(ctx: typer.Context, *, as_json: AsJson = False) -> None:
-    """List accounts. Names and mails stay sealed in the read models.
+    """List accounts; names and mails are shown to admins.
 
     Example: imewe users list
     """
     with opened(ctx) as client:
         found = nodes_of(client.execute(LIST)["accounts"])
     rows = [
-        (a["id"], ", ".join(g["role"].lower() for g in a["grants"]), a["openedAt"], a["closed"])
+        (a["id"], a["name"], a["mail"], _roles(a), a["openedAt"], "closed" if a["closed"] else "")
         for a in found
     ]
-    show(found, as_json=as_json, headings=("id", "roles", "opened", "closed"), rows=rows)
+    headings = ("id", "name", "mail", "roles", "opened", "")
+    show(found, as_json=as_json, headings=headings, rows=rows)
 
 
 @app.command()
@@ -120,3 +121,7 @@ def trail(
     if page["pageInfo"]["hasNextPage"]:
         cursor = page["pageInfo"]["endCursor"]
         typer.echo(f"Older ones: imewe users trail --before {cursor}", err=True)
+
+
+def _roles(account: dict[str, Any]) -> str:
+    return ", ".join(grant["role"].lower() for grant in account["grants"])

@@ -1,13 +1,13 @@
 """Sends commands to the commands service: the ``CommandPort`` of gateway, bridge and processes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import nats.errors
 import orjson
 from nats.aio.client import Client
 
-from commands.wire import AUDIT_READ, AUDIT_REPORT, TOKEN, Request, read_answer
+from commands.wire import AUDIT_READ, AUDIT_REPORT, AUTH_REVEAL, TOKEN, Request, read_answer
 from domain.shared.errors import InvalidInputError, UnavailableError
 
 LOGIN = "imewe.auth.login"
@@ -73,6 +73,15 @@ async def log_in(
     """``account_id``, ``name`` and ``grants`` of the person. Raises ``UnauthenticatedError``."""
     body = orjson.dumps({"mail": mail, "password": password, "address": address})
     return await _ask(client, LOGIN, body, headers={}, timeout_s=timeout_s)
+
+
+async def reveal(
+    client: Client, account_ids: Sequence[str], *, token: str, timeout_s: float = PATIENCE_S
+) -> dict[str, dict[str, str | None]]:
+    """``mail`` and ``name`` of the people whom the token's person may read, by account id."""
+    body = orjson.dumps({"account_ids": list(account_ids)})
+    answer = await _ask(client, AUTH_REVEAL, body, headers={TOKEN: token}, timeout_s=timeout_s)
+    return dict(answer["people"])
 
 
 async def report_denial(

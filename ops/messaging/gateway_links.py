@@ -1,6 +1,6 @@
 """The gateway's ports on its NATS connection."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -19,7 +19,7 @@ from domain.shared.errors import (
 )
 from gateways.graphql.live import LiveHub, Readings
 from gateways.security.denials import Denial
-from ops.messaging.command_client import log_in, read_trail, report_denial
+from ops.messaging.command_client import log_in, read_trail, report_denial, reveal
 
 PROJECTED = "imewe.projected"
 STOP_PATIENCE_S = 3.0
@@ -58,6 +58,19 @@ class NatsPasswordCheck:
     async def check(self, *, mail: str, password: str, address: str = "") -> dict[str, Any]:
         """See ``PasswordCheck``."""
         return await log_in(self._client, mail=mail, password=password, address=address)
+
+
+class NatsPeople:
+    """``People``: the commands service holds the keys."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def reveal(
+        self, account_ids: Sequence[str], *, token: str
+    ) -> dict[str, dict[str, str | None]]:
+        """See ``People``."""
+        return await reveal(self._client, account_ids, token=token)
 
 
 class NatsAuditTrail:

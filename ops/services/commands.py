@@ -17,6 +17,7 @@ from nats.aio.subscription import Subscription
 
 from commands.accounts.authentication import Authentication
 from commands.accounts.login import Login
+from commands.accounts.revealing import Revealing
 from commands.application import Imewe
 from commands.auditing.desk import AuditDesk
 from commands.auditing.trail import Trail
@@ -24,7 +25,7 @@ from commands.bus import Bus
 from commands.idempotency import Once
 from commands.service import CommandService
 from commands.tokens import Verifier
-from commands.wire import AUDIT_READ, AUDIT_REPORT, PREFIX, write_refusal
+from commands.wire import AUDIT_READ, AUDIT_REPORT, AUTH_REVEAL, PREFIX, write_refusal
 from commands.world import ArtifactCatalogue, Ports
 from domain.shared.errors import UnavailableError
 from ops.artifacts.catalogue import LoopCatalogue
@@ -86,7 +87,8 @@ class Writer:
             mail_key=hmac.digest(kek, b"imewe audit trail", "sha256"),
         )
         desk = AuditDesk(self.trail, audit_log, verifier=verifier, clock=clock)
-        self.service = CommandService(self.bus, login, desk)
+        revealing = Revealing(self._application, people, verifier=verifier)
+        self.service = CommandService(self.bus, login, revealing, desk)
 
     def __enter__(self) -> Self:
         return self
@@ -132,6 +134,10 @@ class Desk:
 
     async def on_login(self, message: Msg) -> None:
         await self._take(message, self.logins, partial(self.service.log_in, message.data))
+
+    async def on_reveal(self, message: Msg) -> None:
+        work = partial(self.service.reveal, message.headers, message.data)
+        await self._take(message, self.commands, work)
 
     async def on_audit(self, message: Msg) -> None:
         work = partial(self.service.audit, message.subject, message.headers, message.data)
@@ -202,6 +208,7 @@ async def _serve(
     subscriptions = [
         await client.subscribe(f"{PREFIX}.>", queue=QUEUE, cb=desk.on_command),
         await client.subscribe(LOGIN, queue=QUEUE, cb=desk.on_login),
+        await client.subscribe(AUTH_REVEAL, queue=QUEUE, cb=desk.on_reveal),
         await client.subscribe(AUDIT_REPORT, queue=QUEUE, cb=desk.on_audit),
         await client.subscribe(AUDIT_READ, queue=QUEUE, cb=desk.on_audit),
     ]

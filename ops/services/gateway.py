@@ -32,6 +32,7 @@ from ops.messaging.gateway_links import (
     NatsEmergencyStops,
     NatsFaultClearing,
     NatsPasswordCheck,
+    NatsPeople,
     NatsTelemetrySource,
     hear_projections,
 )
@@ -122,6 +123,7 @@ async def built(settings: Settings) -> AsyncIterator[tuple[Gateway, Client]]:
                     ),
                     stops=NatsEmergencyStops(client),
                     faults=NatsFaultClearing(client),
+                    people=NatsPeople(client),
                     trail=trail,
                     denials=denials,
                     sign_in=SignIn(

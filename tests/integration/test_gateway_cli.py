@@ -1,5 +1,6 @@
 """The command line against a running installation: words, exit codes, JSON."""
 
+import contextlib
 import json
 import stat
 import threading
@@ -17,8 +18,13 @@ from ops.cli import watching
 from ops.cli.client import Client, SubscriptionLostError
 from ops.cli.jobs import CANCEL
 from ops.cli.main import COMMANDS, GROUPS, application
-from ops.cli.reach import SESSIONS, milligrams
-from tests.gateway_stack import GCODE, Stack, running_stack
+from ops.cli.reach import SESSIONS, milligrams, nodes_of
+from ops.cli.users import LIST
+from ops.eventstore.client import Client as LogClient
+from ops.eventstore.personal import Secrets, key_encryption_key
+from ops.eventstore.secrets import SecretBucket
+from ops.messaging.connection import address
+from tests.gateway_stack import GCODE, Stack, home_of, running_stack
 
 NOBODY = "0a1b2c3d-4e5f-5a6b-8c7d-8e9f0a1b2c3d"
 PAUSE = f"""mutation {{ pauseNode(nodeId: "{NOBODY}", reason: "x") {{
@@ -195,6 +201,31 @@ def test_logins_and_denials_are_in_the_trail(stack: Stack) -> None:
     older = told(stack, "users", "trail", "--before", found[0]["cursor"])
     assert [each["hash"] for each in older] == [each["hash"] for each in found[1:]]
     assert "vic@example.org" not in json.dumps(found)
+
+
+def test_admins_see_names_until_they_are_erased_and_auditors_see_none(stack: Stack) -> None:
+    words = ("users", "add", "eve@example.org", "viewer", "--name", "Eve Moreau")
+    added = told(stack, *words, "--password", "long enough")
+    until_past(stack, added["position"])
+    with stack.client() as client:
+        token = stack.token("auditor", place=home_of(client))
+    assert (named(stack, added)["name"], named(stack, added)["mail"]) == (
+        "Eve Moreau",
+        "eve@example.org",
+    )
+    assert stack.run("users", "list").exit_code == 0
+    with Client(stack.url, token) as auditor:
+        shown = nodes_of(auditor.execute(LIST)["accounts"])
+    assert {(account["name"], account["mail"]) for account in shown} == {(None, None)}
+    with contextlib.closing(LogClient(address(stack.settings, "log_commands"))) as client:
+        keys = Secrets(SecretBucket(client), key_encryption_key(stack.home))
+        keys.erase_person(added["accountId"])
+    assert (named(stack, added)["name"], named(stack, added)["mail"]) == (None, None)
+
+
+def named(stack: Stack, added: dict[str, Any]) -> dict[str, Any]:
+    (found,) = [u for u in told(stack, "users", "list") if u["id"] == added["accountId"]]
+    return dict(found)
 
 
 def test_events_are_listed_and_followed(stack: Stack) -> None:

@@ -6,7 +6,8 @@ import strawberry
 
 from domain.account.roles import Role
 from domain.shared.scope import Grant as ScopeGrant
-from gateways.graphql.fields import described
+from gateways.graphql.context import Info
+from gateways.graphql.fields import described, resolved
 from gateways.graphql.scalars import Instant, Position
 from projections.accounts.rows import AccountRow
 
@@ -31,7 +32,7 @@ class Me:
     grants: list[Grant] = described("The first one's organisation is meant when none is named.")
 
 
-@strawberry.type(description="A person who may sign in. Name and mail stay sealed here.")
+@strawberry.type(description="A person who may sign in.")
 class Account:
     id: strawberry.ID = described("Its id.")
     organisation_id: strawberry.ID = described("The tenant that opened it.")
@@ -39,6 +40,14 @@ class Account:
     closed: bool = described("The person may not sign in any more.")
     opened_at: Instant = described("When it was opened.")
     position: Position = described("The last event that changed it.")
+
+    @resolved("The name, for the person and its admins; null when erased or not yours to read.")
+    async def name(self, info: Info) -> str | None:
+        return (await info.context.loaders.person_of_account.load(self.id))["name"]
+
+    @resolved("The mail address, as the name.")
+    async def mail(self, info: Info) -> str | None:
+        return (await info.context.loaders.person_of_account.load(self.id))["mail"]
 
     @classmethod
     def of(cls, row: AccountRow) -> Self:
