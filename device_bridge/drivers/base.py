@@ -59,6 +59,11 @@ class Driver(Generic[State]):
             raise MachineBusyError("no program is running")
         return self._run
 
+    def _still(self, run: Run) -> None:
+        """A program that ended while the machine was asked to hold is not held."""
+        if run.over:
+            raise MachineBusyError("the program ended before the machine held")
+
     def _require_free(self) -> None:
         if self._triggered:
             raise EmergencyLatchedError("the emergency stop is latched")

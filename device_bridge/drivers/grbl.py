@@ -96,6 +96,7 @@ class GrblMachine(Driver[GrblState]):
         run.held = True
         if not await self._hold():
             raise NotHeldError(f"the machine did not hold within {HOLD_S:.0f} s")
+        self._still(run)
         self._state.become(self._state.status.but(execution=Execution.FEED_HOLD))
 
     async def resume(self) -> None:
@@ -106,6 +107,7 @@ class GrblMachine(Driver[GrblState]):
             if not await self._hold():
                 raise NotHeldError("the hold is not complete, a resume would be lost")
             await self._leave_hold()
+        self._still(run)
         run.held = False
         self._state.become(self._state.status.but(execution=Execution.ACTIVE))
         self._wire.pump()

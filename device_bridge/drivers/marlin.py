@@ -103,6 +103,7 @@ class MarlinPrinter(Driver[MarlinState]):
                     pass
         except TimeoutError as late:
             raise NotHeldError(f"the printer still moves after {HOLD_S:.0f} s") from late
+        self._still(run)
         self._state.become(self._state.status.but(execution=Execution.INTERRUPTED))
 
     async def resume(self) -> None:

@@ -8,6 +8,7 @@ import pytest
 from device_bridge.errors import (
     BadProgramError,
     EmergencyLatchedError,
+    MachineBusyError,
     MachineHaltedError,
     PortError,
 )
@@ -195,6 +196,28 @@ async def test_a_lost_answer_of_a_mill_ends_the_build_and_not_in_a_guess(tmp_pat
         handle = await driver.execute_job(job(tmp_path, milled(40)))
         result = await asyncio.wait_for(handle.result, 30)
         assert (result.outcome, result.reason) == ("failed", "STREAM_BROKEN")
+
+
+@pytest.mark.parametrize("dialect", ["marlin", "grbl"])
+async def test_a_build_cancelled_while_it_is_being_paused_leaves_a_free_machine(
+    tmp_path: Path, dialect: str
+) -> None:
+    program = printed(3000) if dialect == "marlin" else milled(3000)
+    async with machine(tmp_path, dialect, speed=20.0) as (_, driver):
+        handle = await driver.execute_job(job(tmp_path, program))
+        lines: list[Progressed] = []
+        driver.listen(lambda event: lines.append(event) if isinstance(event, Progressed) else None)
+        await until(lambda: len(lines) > 20)
+        pausing = asyncio.create_task(driver.pause())
+        await asyncio.sleep(0)
+        await driver.cancel()
+        assert (await handle.result).outcome == "cancelled"
+        (paused,) = await asyncio.gather(pausing, return_exceptions=True)
+        assert paused is None or isinstance(paused, MachineBusyError)  # a mill held in time
+        assert driver.get_status().execution is Execution.READY
+        again = await driver.execute_job(job(tmp_path, "G28\n" if dialect == "marlin" else "M5\n"))
+        await driver.cancel()
+        await again.result
 
 
 @pytest.mark.parametrize("dialect", ["marlin", "grbl"])
