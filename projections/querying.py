@@ -8,19 +8,13 @@ from typing import Any, Generic, Self, TypeVar, cast
 import psycopg
 from psycopg.rows import class_row
 
-from domain.account.roles import Role
 from domain.shared.checks import within
 from domain.shared.errors import InvalidInputError
-from domain.shared.scope import ALL_SEEING, Scope
+from domain.shared.scope import Scope
 from projections.cells import text_cell
 
 R = TypeVar("R")
 PAGE_LIMIT = 500
-
-READERS = ALL_SEEING | {Role.DESIGNER}
-"""Roles that read an organisation's orders, machines and ledgers, whoever owns them."""
-AUDITORS = frozenset({Role.ADMIN, Role.AUDITOR})
-"""Roles that also read about its people."""
 
 Connection = psycopg.AsyncConnection[Any]
 
@@ -77,31 +71,20 @@ class Where:
         return " AND ".join(self._conditions)
 
 
-def readable(scope: Scope) -> list[str]:
-    """Organisations whose orders, machines and ledgers the scope may all read."""
-    return [each for each in scope.organisations if scope.roles_in(each) & READERS]
-
-
-def audited(scope: Scope) -> list[str]:
-    """Organisations whose people the scope may read about, too."""
-    return [each for each in scope.organisations if scope.roles_in(each) & AUDITORS]
-
-
 def visible(scope: Scope, *, owned: str) -> Where:
     """Rows of readable organisations, and what ``owned`` says of a vendor's own nodes.
 
     ``owned`` is a condition on ``%(vendor)s`` (the account) and ``%(vends)s`` (organisations in
     which it is a vendor).
     """
-    vends = [each for each in scope.organisations if scope.sees_own_nodes(each)]
     condition = "organisation_id = ANY(%(readable)s)"
-    if not vends:
-        return Where().add(condition, readable=readable(scope))
+    if not scope.vended:
+        return Where().add(condition, readable=scope.readable)
     return Where().add(
         f"{condition} OR {owned}",
-        readable=readable(scope),
+        readable=scope.readable,
         vendor=scope.account_id,
-        vends=vends,
+        vends=scope.vended,
     )
 
 

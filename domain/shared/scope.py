@@ -1,13 +1,19 @@
-"""What a principal may see: made from its grants, asked by every query."""
+"""What a principal may see: made from its grants, asked by every query.
+
+This is the one place that says so; `commands/authorisation.py` says what a principal may do. A
+designer reads every order of the organisation and changes only the own ones.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from domain.account.roles import Role
 
-ALL_SEEING = frozenset({Role.ADMIN, Role.OPERATOR, Role.VIEWER, Role.AUDITOR})
-"""Roles that see everything in their organisation. A designer sees all machines but own jobs
-only; a vendor sees own machines and what runs on them."""
+READERS = frozenset({Role.ADMIN, Role.DESIGNER, Role.OPERATOR, Role.VIEWER, Role.AUDITOR})
+"""Roles that read an organisation's orders, machines, ledgers, figures and the events of these,
+whoever owns them. A vendor reads own machines, the lots at them and the jobs built on them."""
+AUDITORS = frozenset({Role.ADMIN, Role.AUDITOR})
+"""Roles that also read about its people."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,25 +40,23 @@ class Scope:
         """The roles held there."""
         return frozenset(g.role for g in self.grants if g.organisation_id == organisation_id)
 
-    def sees_all(self, organisation_id: str) -> bool:
-        """Everything of that organisation, whoever owns it."""
-        return bool(self.roles_in(organisation_id) & ALL_SEEING)
+    @property
+    def readable(self) -> list[str]:
+        """Organisations whose orders, machines, ledgers and figures may all be read."""
+        return self._with(READERS)
 
-    def sees_own_jobs(self, organisation_id: str) -> bool:
-        """The jobs this account owns."""
-        return Role.DESIGNER in self.roles_in(organisation_id)
+    @property
+    def audited(self) -> list[str]:
+        """Organisations whose people may be read about, too."""
+        return self._with(AUDITORS)
 
-    def sees_own_nodes(self, organisation_id: str) -> bool:
-        """The machines this account owns, and the jobs on them."""
-        return Role.VENDOR in self.roles_in(organisation_id)
+    @property
+    def vended(self) -> list[str]:
+        """Organisations in which this account's own machines may be read, and what is on them."""
+        return self._with(frozenset({Role.VENDOR}))
 
-    def sees_nodes(self, organisation_id: str) -> bool:
-        """Every machine: a designer has to know what can make a part."""
-        return self.sees_all(organisation_id) or self.sees_own_jobs(organisation_id)
-
-    def organisations_seen_whole(self) -> list[str]:
-        """Organisations of which ``sees_all`` holds; a query's parameter."""
-        return [place for place in self.organisations if self.sees_all(place)]
+    def _with(self, roles: frozenset[Role]) -> list[str]:
+        return [place for place in self.organisations if self.roles_in(place) & roles]
 
 
 def grants_from(listed: Iterable[object]) -> tuple[Grant, ...]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from domain.shared.scope import Scope
 from projections.accounts.rows import AccountRow, OrganisationRow
-from projections.querying import Connection, Cursor, Page, Where, audited, fetch_any, fetch_page
+from projections.querying import Connection, Cursor, Page, Where, fetch_any, fetch_page
 
 READS = ("accounts",)
 
@@ -47,6 +47,6 @@ async def organisations_by_ids(
 def _visible(scope: Scope) -> Where:
     return Where().add(
         "organisation_id = ANY(%(audited)s) OR id = %(own)s",
-        audited=audited(scope),
+        audited=scope.audited,
         own=scope.account_id,
     )

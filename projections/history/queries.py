@@ -11,10 +11,8 @@ from projections.querying import (
     Cursor,
     Page,
     Where,
-    audited,
     fetch_any,
     fetch_page,
-    readable,
 )
 
 READS = ("history",)
@@ -100,7 +98,7 @@ def _visible(scope: Scope) -> Where:
     return Where().add(
         "organisation_id = ANY(%(audited)s)"
         " OR (organisation_id = ANY(%(readable)s) AND kind <> ALL(%(people)s))",
-        audited=audited(scope),
-        readable=readable(scope),
+        audited=scope.audited,
+        readable=scope.readable,
         people=list(OF_PEOPLE),
     )

@@ -8,7 +8,7 @@ from domain.shared.checks import within
 from domain.shared.errors import InvalidInputError, NotFoundError
 from domain.shared.scope import Scope
 from projections.kpis.rows import HourRow, KpiRow, SubjectRow
-from projections.querying import Connection, Where, columns, fetch, readable
+from projections.querying import Connection, Where, columns, fetch
 
 READS = ("kpis",)
 
@@ -32,7 +32,7 @@ async def kpis(
     Intervals that still go on are counted up to ``until``: pass the present, or earlier. Raises
     ``NotFoundError`` for an organisation that the scope may not know of.
     """
-    if organisation_id not in readable(scope):
+    if organisation_id not in scope.readable:
         raise NotFoundError(f"no organisation {organisation_id}", field="organisation_id")
     begins = _periods(period, since, until)
     hours = await _hours(connection, organisation_id, begins[0], until)
