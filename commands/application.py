@@ -43,12 +43,12 @@ class Imewe(Application[UUID]):
     def __init__(self, env: Mapping[str, str]) -> None:
         super().__init__(dict(env))
 
-    def record(self, aggregate: ImeweAggregate, *, envelope: Envelope) -> int:
-        """Save all pending events or none; the position of the last.
+    def record(self, *aggregates: ImeweAggregate, envelope: Envelope) -> int:
+        """Save all pending events or none; the position of the last aggregate's last one.
 
         Raises the library's ``IntegrityError`` when somebody else was first.
         """
-        recordings = self.save(aggregate, envelope=envelope)
+        recordings = self.save(*aggregates, envelope=envelope)
         return int(recordings[-1].notification.id)
 
     def load(self, aggregate_id: UUID, version: int | None = None) -> ImeweAggregate:

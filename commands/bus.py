@@ -140,7 +140,7 @@ class Bus:
         if not aggregate.pending_events:
             return self._answer(handling, aggregate)
         envelope = _envelope(order.request, world, aggregate)
-        position = self._ports.application.record(aggregate, envelope=envelope)
+        position = self._ports.application.record(*world.beside, aggregate, envelope=envelope)
         return _told(handling, aggregate, position)
 
     def _again(self, handling: Handling, aggregate: ImeweAggregate, world: World) -> dict[str, Any]:

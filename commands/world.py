@@ -60,6 +60,8 @@ class World:
     turn: Turn
     careful: bool = False
     loaded: dict[UUID, ImeweAggregate] = field(default_factory=dict)
+    beside: list[ImeweAggregate] = field(default_factory=list)
+    """What changed with the aggregate that the handler returns: recorded in one batch with it."""
 
     @property
     def by(self) -> str:

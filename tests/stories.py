@@ -157,6 +157,7 @@ class Shop:
             name=SEALED,
         )
         person.grant("admin", in_organisation=self.story.organisation_id)
+        organisation.admit(str(person.id))
         self.story.tell(organisation, person)
 
     def order(self, *, quantity: int = 1, name: str = "Box") -> tuple[Job, Part]:

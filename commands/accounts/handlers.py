@@ -11,6 +11,8 @@ from commands.accounts.messages import (
 from commands.handling import handles
 from commands.world import World
 from domain.account.aggregate import Account
+from domain.account.roles import Role
+from domain.organisation.aggregate import Organisation
 from domain.shared.errors import InvalidInputError
 
 
@@ -24,6 +26,7 @@ def open_account(command: OpenAccount, world: World) -> Account:
     mail, name = people.sealed(str(account_id), mail=command.mail, name=command.name)
     account = Account.open(account_id, organisation_id=world.home(), mail=mail, name=name)
     account.grant(command.role, in_organisation=world.home())
+    _count_admin(command.role, account, world)
     people.enrol(str(account_id), mail=command.mail, password=command.password)
     return account
 
@@ -32,6 +35,7 @@ def open_account(command: OpenAccount, world: World) -> Account:
 def grant_role(command: GrantRole, world: World) -> Account:
     account = world.get(Account, command.account_id)
     account.grant(command.role, in_organisation=world.organisation_id)
+    _count_admin(command.role, account, world)
     return account
 
 
@@ -39,6 +43,10 @@ def grant_role(command: GrantRole, world: World) -> Account:
 def revoke_role(command: RevokeRole, world: World) -> Account:
     account = world.get(Account, command.account_id)
     account.revoke(command.role, in_organisation=world.organisation_id)
+    if command.role == Role.ADMIN and account.pending_events:
+        organisation = world.get(Organisation, account.organisation_id)
+        organisation.dismiss(str(account.id))
+        world.beside.append(organisation)
     return account
 
 
@@ -56,6 +64,13 @@ def close_account(command: CloseAccount, world: World) -> Account:
     account.close()
     world.ports.authentication.forget_password(str(account.id))
     return account
+
+
+def _count_admin(role: str, account: Account, world: World) -> None:
+    if role == Role.ADMIN and account.pending_events:
+        organisation = world.get(Organisation, account.organisation_id)
+        organisation.admit(str(account.id))
+        world.beside.append(organisation)
 
 
 def _refuse_when_taken(mail: str, account_id: str, world: World) -> None:

@@ -91,9 +91,15 @@ class Account(ImeweAggregate):
         self._password_replaced()
 
     def close(self) -> None:
-        """End the account."""
-        if not self.closed:
-            self._closed()
+        """End the account. An admin's is refused: whether another admin is left is decided where
+        the role is taken away."""
+        if self.closed:
+            return
+        if any(role == Role.ADMIN for role, _ in self.grants):
+            raise IllegalTransitionError(
+                f"Account {self.id} is an admin's", remedy="take the role of admin away first"
+            )
+        self._closed()
 
     def _refuse_when_closed(self) -> None:
         if self.closed:

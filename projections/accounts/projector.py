@@ -71,15 +71,14 @@ def _fold_organisation(rows: Rows, recorded: RecordedEvent) -> None:
                 position=recorded.position,
                 version=recorded.version,
             )
-        case Organisation.Renamed():
+        case _:
+            known = rows.get(ORGANISATIONS, organisation_id)
             row = replace(
-                rows.get(ORGANISATIONS, organisation_id),
-                name=event.name,
+                known,
+                name=event.name if isinstance(event, Organisation.Renamed) else known.name,
                 position=recorded.position,
                 version=recorded.version,
             )
-        case _:
-            return
     rows.put(ORGANISATIONS, row)
 
 

@@ -16,6 +16,7 @@ from domain.shared.errors import (
     UnauthenticatedError,
     UnavailableError,
 )
+from ops.eventstore.chain import verify
 from ops.hosting.account import server_account
 from ops.messaging.command_client import NatsCommandClient, log_in
 from ops.messaging.connection import connect
@@ -99,6 +100,31 @@ async def test_two_copies_changing_one_job_lose_no_change(rig: Rig) -> None:
     assert [record.version for record in records] == list(range(1, len(records) + 1))
     obeyed = {answer["position"] for answer in answers if isinstance(answer, dict)}
     assert obeyed <= {record.sequence for record in records}
+
+
+async def test_admins_who_dismiss_each_other_through_two_copies_leave_one(rig: Rig) -> None:
+    await rig.start(copies=2)
+    mine = (await log_in(rig.client, mail="admin@imewe.local", password="correct horse"))[
+        "account_id"
+    ]
+    left = [mine]
+    for number in range(5):
+        person = {"mail": f"b{number}@x.org", "name": "B", "password": "long enough"}
+        left.append(
+            (await rig.send("OpenAccount", {**person, "role": "admin"}, f"o{number}"))["id"]
+        )
+    sent = [
+        rig.send("RevokeRole", {"account_id": each, "role": "admin"}, f"r{number}")
+        for number, each in enumerate(left)
+    ]
+    answers = await asyncio.gather(*sent, return_exceptions=True)
+    refused = [each for each in answers if isinstance(each, ImeweError)]
+    assert {each.code for each in refused} <= {"ILLEGAL_TRANSITION", "CONFLICT"}
+    assert 1 <= len(refused) < len(left)
+    records = rig.records()
+    gone = [record for record in records if record.topic == "imewe.organisation:AdminDismissed"]
+    assert len(gone) == len(left) - len(refused)
+    assert verify(records, last=len(records)) is None
 
 
 async def test_a_killed_copy_loses_no_answered_command_and_obeys_none_twice(rig: Rig) -> None:

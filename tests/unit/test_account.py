@@ -63,3 +63,11 @@ def test_a_closed_account_gets_neither_roles_nor_passwords() -> None:
         IllegalTransitionError
     )
     given(closed()).when(Account.replace_password).then_refused(IllegalTransitionError)
+
+
+def test_an_admins_account_is_closed_only_after_the_role_is_gone() -> None:
+    account = an_account()
+    account.grant("admin", in_organisation="org")
+    given(account).when(Account.close).then_refused(IllegalTransitionError)
+    account.revoke("admin", in_organisation="org")
+    given(account).when(Account.close).then((Account.Closed, {}))

@@ -10,7 +10,7 @@ from argon2 import PasswordHasher
 
 from commands.accounts.authentication import ARGON2ID, HASHES_AT_ONCE, Authentication
 from commands.accounts.login import ATTEMPTS_A_MINUTE, Attempts
-from domain.shared.errors import InvalidInputError, UnavailableError
+from domain.shared.errors import IllegalTransitionError, InvalidInputError, UnavailableError
 from ops.founding import found
 from ops.hosting.entrance import FirstAdmin
 from tests.fake_ports import FakeSecrets
@@ -219,7 +219,7 @@ def test_the_first_organisation_and_its_admin_are_made_once(side: WriteSide) -> 
     side.restart()
     other = FirstAdmin(mail="other@imewe.local", password="battery staple")
     assert found(side.bus, other) == organisation
-    assert len(side.log.records) == events == 3
+    assert len(side.log.records) == events == 4
     grants = log_in(side, "admin@imewe.local", "correct horse")["grants"]
     assert grants == [{"role": "admin", "organisation_id": organisation}]
 
@@ -240,8 +240,96 @@ def test_a_first_start_that_was_interrupted_anywhere_is_finished_by_the_next(
         found(side.bus, admin)
     side.restart()
     found(side.bus, admin)
-    assert side.topics == ["organisation:Founded", "account:Opened", "account:RoleGranted"]
+    assert side.topics == [
+        "organisation:Founded",
+        "organisation:AdminAdmitted",
+        "account:Opened",
+        "account:RoleGranted",
+    ]
     assert log_in(side, "admin@imewe.local", "correct horse")["ok"]
+
+
+class Board:
+    """An organisation and its admins, who take each other's role."""
+
+    def __init__(self, side: WriteSide) -> None:
+        self.side = side
+        self.place = found(side.bus, FirstAdmin(mail="root@imewe.local", password="correct horse"))
+        told = log_in(side, "root@imewe.local", "correct horse")
+        self.root = str(told["account_id"])
+
+    def one_more(self, name: str, role: str = "admin") -> str:
+        person = {**CARL, "mail": f"{name}@example.org", "role": role}
+        return str(self.send("OpenAccount", person)["id"])
+
+    def revoke(self, account: str, role: str = "admin", **more: str) -> dict[str, Any]:
+        return self.send("RevokeRole", {"account_id": account, "role": role}, **more)
+
+    def send(self, name: str, payload: dict[str, Any], **more: str) -> dict[str, Any]:
+        return self.side.send(name, payload, by=ADMIN, organisation_id=self.place, **more)
+
+    @property
+    def admins(self) -> list[str]:
+        return list(self.side.load({"id": self.place}).admins)
+
+
+@pytest.fixture
+def board(side: WriteSide) -> Board:
+    return Board(side)
+
+
+def test_the_last_admin_stays_one(board: Board) -> None:
+    before = board.side.topics
+    with pytest.raises(IllegalTransitionError, match="last admin") as refused:
+        board.revoke(board.root)
+    assert refused.value.remedy
+    with pytest.raises(IllegalTransitionError, match="admin"):
+        board.send("CloseAccount", {"account_id": board.root})
+    assert board.side.topics == before
+    assert log_in(board.side, "root@imewe.local", "correct horse")["ok"]
+
+
+def test_of_two_admins_one_can_go_in_one_batch_with_the_organisations_count(board: Board) -> None:
+    other = board.one_more("bea")
+    assert board.admins == [board.root, other]
+    answer = board.revoke(board.root, command_id="r1")
+    assert board.side.topics[-2:] == ["organisation:AdminDismissed", "account:RoleRevoked"]
+    assert (answer["id"], answer["position"]) == (board.root, len(board.side.log.records))
+    assert board.revoke(board.root, command_id="r1") == answer
+    assert board.admins == [other]
+    board.send("CloseAccount", {"account_id": board.root})
+    with pytest.raises(IllegalTransitionError):
+        board.revoke(other)
+
+
+def test_a_role_given_twice_counts_once_and_given_back_counts_again(board: Board) -> None:
+    other = board.one_more("bea", "designer")
+    for _ in range(2):
+        board.send("GrantRole", {"account_id": other, "role": "admin"})
+    assert board.admins == [board.root, other]
+    for _ in range(2):
+        board.revoke(other)
+    assert board.admins == [board.root]
+    board.revoke(other, "designer")
+    assert board.side.topics[-1] == "account:RoleRevoked"
+
+
+def test_two_admins_who_dismiss_each_other_at_once_leave_one(board: Board) -> None:
+    other = board.one_more("bea")
+    board.side.log.before.append(lambda: board.revoke(board.root))
+    with pytest.raises(IllegalTransitionError, match="last admin"):
+        board.revoke(other)
+    assert board.admins == [other]
+
+
+def test_a_revocation_repeated_after_a_crash_gives_the_first_answer(board: Board) -> None:
+    other = board.one_more("bea")
+    answer = board.revoke(other, command_id="r1")
+    board.side.once.close()
+    board.side.answers.values.clear()
+    board.side.restart()
+    assert board.revoke(other, command_id="r1") == answer
+    assert board.admins == [board.root]
 
 
 def test_a_failure_inside_is_logged_and_not_told(
