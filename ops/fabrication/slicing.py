@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from domain.part.formats import HEAD_BYTES, STL_HEADER_BYTES, STL_TRIANGLE_BYTES, is_text_stl
 from domain.part.gcode import read_program
 from domain.ports import GcodeReport
 from domain.shared.errors import InvalidInputError
@@ -28,6 +29,7 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
     around it is sliced without one.
     """
     raw, output = Path(request["folder"], "raw.gcode"), Path(request["folder"], "sliced.gcode")
+    _mark_binary(Path(request["model"]))
     for extra in ((), ("--skirts", "0")):
         _slice(request, raw, extra)
         reach = _beyond(raw, request["bed"])
@@ -38,6 +40,20 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
         field="file",
         remedy="Scale, turn or split the model, or use a larger machine.",
     )
+
+
+def _mark_binary(model: Path) -> None:
+    """Let the slicer see that a binary STL is one.
+
+    It looks for a byte above 127 in the first triangles, and a small cube in round numbers has
+    none. The last two bytes of a triangle mean nothing.
+    """
+    if model.suffix != ".stl":
+        return
+    with model.open("r+b") as file:
+        if not is_text_stl(file.read(HEAD_BYTES)):
+            file.seek(STL_HEADER_BYTES + STL_TRIANGLE_BYTES - 2)
+            file.write(b"\xff\xff")
 
 
 def _slice(request: dict[str, Any], raw: Path, extra: tuple[str, ...]) -> None:

@@ -2,12 +2,14 @@
 
 import asyncio
 import stat
+import struct
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
+import trimesh
 from nats.aio.client import Client
 
 from domain.part.profiles import slice_profile
@@ -119,6 +121,23 @@ async def test_two_slicings_of_the_same_give_the_same_bytes(
         report = await slicer.slice(ref.digest, DRAFT, organisation_id=organisation)
         digests.add(report.gcode.digest)
     assert len(digests) == 1
+
+
+async def test_a_cube_in_round_numbers_is_no_text_for_the_slicer(
+    store: JetStreamArtifactStore, slicer: PrusaSlicer
+) -> None:
+    box = trimesh.creation.box(extents=(10, 10, 10))
+    box.apply_translation((5, 5, 5))
+    triangles = [struct.pack("<12fH", 0, 0, 0, *corners.ravel(), 0) for corners in box.triangles]
+    cube = bytes(80) + struct.pack("<I", len(triangles)) + b"".join(triangles)
+    assert max(cube[84 : 84 + 128]) <= 127
+
+    async def whole() -> AsyncIterator[bytes]:
+        yield cube
+
+    digest = (await store.put(whole(), organisation_id=ORG, name="cube.stl")).digest
+    report = await slicer.slice(digest, DRAFT, organisation_id=ORG)
+    assert report.material_mm3 > 100
 
 
 async def test_a_part_as_large_as_the_bed_loses_its_skirt(
