@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+from device_bridge.errors import NotHeldError
 from device_bridge.outbox import Courier
 from device_bridge.protocols import (
     DeviceIdentity,
@@ -47,6 +48,16 @@ class Reporter:
         observation = self._deadband.observe(status)
         if observation is not None:
             self._say("ObserveNode", **observation)
+
+    def not_held(self, text: str, status: DeviceStatus) -> None:
+        """A person wanted the machine to hold and it does not: somebody has to look."""
+        self._deadband.warn(type="MOTION_PROGRAM", code=NotHeldError.code, text=text)
+        self.observed(status)
+
+    def hold_settled(self, status: DeviceStatus) -> None:
+        """It holds, or nobody wants it to any more."""
+        if self._deadband.relieve(NotHeldError.code):
+            self.observed(status)
 
     def measured(self, sample: TelemetrySample, status: DeviceStatus) -> None:
         """Readings; only a crossed limit is told."""

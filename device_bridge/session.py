@@ -8,7 +8,7 @@ from typing import Any
 import structlog
 
 from device_bridge.energy import EnergyCount
-from device_bridge.errors import DeviceError, EmergencyLatchedError, MachineBusyError
+from device_bridge.errors import DeviceError, EmergencyLatchedError, MachineBusyError, NotHeldError
 from device_bridge.heat_guard import HeatGuard
 from device_bridge.journal import BuildState, Entry, Journal
 from device_bridge.outbox import Courier
@@ -132,11 +132,17 @@ class Session:
             self._sampler.belongs_to("")
             self._energy.end()
             self._settle()
+            self._reporter.hold_settled(self.status)
 
     async def pause(self, build_id: str) -> None:
-        """Hold the machine and report that it holds."""
+        """Hold the machine and report that it holds, or warn that it does not."""
         work = self._working_on(build_id)
-        await self._driver.pause()
+        try:
+            await self._driver.pause()
+        except NotHeldError as problem:
+            self._reporter.not_held(problem.message, self.status)
+            raise
+        self._reporter.hold_settled(self.status)
         self.state = SessionState.PAUSED
         paused = (("ReportPaused", {"build_id": build_id}),)
         await self._record(work, BuildState.PAUSED, reports=paused)
@@ -145,6 +151,7 @@ class Session:
         """Go on and report it."""
         work = self._working_on(build_id)
         await self._driver.resume()
+        self._reporter.hold_settled(self.status)
         self.state = SessionState.STREAMING
         resumed = (("ReportResumed", {"build_id": build_id}),)
         await self._record(work, BuildState.STARTED, reports=resumed)

@@ -15,10 +15,20 @@ class Deadband:
         self._limits = LIMITS_C if limits_c is None else limits_c
         self._beyond: dict[str, Condition] = {}
         self._told: dict[str, Any] | None = None
+        self._warnings: dict[str, Condition] = {}
+
+    def warn(self, *, type: str, code: str, text: str) -> None:
+        """A warning that the machine does not give itself; it stands until ``relieve``."""
+        self._warnings[code] = Condition(level=Level.WARNING, type=type, code=code, text=text)
+
+    def relieve(self, code: str) -> bool:
+        """The warning does not hold any more; False when there was none."""
+        return self._warnings.pop(code, None) is not None
 
     def observe(self, status: DeviceStatus) -> dict[str, Any] | None:
         """The observation to report after this status, if it differs from the last."""
-        conditions = (*status.conditions, *self._beyond.values())
+        ours = (*self._beyond.values(), *self._warnings.values())
+        conditions = (*status.conditions, *ours)
         observation = status.but(conditions=conditions).as_json()
         if observation == self._told:
             return None

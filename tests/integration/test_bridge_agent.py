@@ -378,3 +378,59 @@ async def test_a_machine_that_does_not_come_back_stays_latched_and_says_why(
         assert refused["ok"] is False
         assert refused["error"]["message"]
         assert (await agent.control("status", asked))["emergency_stop"] == "TRIGGERED"
+
+
+async def test_a_machine_that_does_not_hold_is_seen_by_its_operator(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("device_bridge.drivers.marlin.HOLD_S", 0.3)
+    slow = "G1 X100 F60\nG1 X0 F60\n" * 10  # each takes 2.5 s
+    async with shop(tmp_path, speed=40.0), bridge(tmp_path) as (agent, core):
+        core.order("b1", NODE, slow)
+        await core.told("StartBuild")
+        request = {"node_id": NODE, "build_id": "b1"}
+        await execution(agent, "ACTIVE")
+        assert (await agent.control("pause", request))["ok"]
+        (warning,) = await conditions(core)
+        assert (warning["level"], warning["code"]) == ("WARNING", "NOT_HELD")
+        assert "still moves" in warning["text"]
+        assert core.commands("ReportPaused") == []
+        assert (await agent.control("resume", request))["ok"]
+        await core.told("ReportResumed")
+        assert await conditions(core, wanted=0) == []
+        assert (await agent.control("cancel", request))["ok"]
+        await core.told("ConfirmCancelled")
+
+
+async def test_a_warning_about_a_hold_ends_with_its_build(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("device_bridge.drivers.marlin.HOLD_S", 0.3)
+    async with shop(tmp_path, speed=40.0), bridge(tmp_path) as (agent, core):
+        core.order("b1", NODE, "G1 X100 F60\nG1 X0 F60\n" * 10)
+        await core.told("StartBuild")
+        await execution(agent, "ACTIVE")
+        request = {"node_id": NODE, "build_id": "b1"}
+        await agent.control("pause", request)
+        assert len(await conditions(core)) == 1
+        await agent.control("cancel", request)
+        await core.told("ConfirmCancelled")
+        assert await conditions(core, wanted=0) == []
+
+
+async def execution(agent: Agent, wanted: str) -> None:
+    """Wait for what the machine is doing."""
+    async with asyncio.timeout(20):
+        while (await agent.control("status", {"node_id": NODE}))["execution"] != wanted:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+
+
+async def conditions(core: FileCore, *, wanted: int = 1) -> list[dict[str, Any]]:
+    """The conditions that the core was told last, once there are so many."""
+    async with asyncio.timeout(20):
+        while True:
+            told = core.commands("ObserveNode")
+            found: list[dict[str, Any]] = told[-1]["conditions"] if told else []
+            if len(found) == wanted:
+                return found
+            await asyncio.sleep(0.02)
