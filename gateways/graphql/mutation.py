@@ -21,7 +21,7 @@ from gateways.graphql.payloads import (
     PartPayload,
 )
 from gateways.graphql.problems import problem_of
-from gateways.graphql.scalars import Instant, Int53
+from gateways.graphql.scalars import EXACT, Instant, Int53
 from gateways.graphql.stopping import clear_fault, clear_stop, stop_node
 from gateways.graphql.types.people import Grant, Me
 
@@ -205,7 +205,7 @@ class Mutation:
             "material": material_type,
             "lot": lot,
             "quantity_mg": quantity_mg,
-            "density_ug_per_mm3": round(density * 1000),
+            "density_ug_per_mm3": round(min(density, EXACT / 1000) * 1000),
         }
         return await command(
             info,

@@ -25,6 +25,7 @@ INIT_WITHIN_S = 10.0
 TAKEN_WITHIN_S = 10.0
 """How long a client may take to read one message once the buffers are full."""
 OPERATIONS_LIMIT = 100
+REASON_BYTES = 123
 
 log = structlog.get_logger()
 
@@ -87,7 +88,7 @@ class Socket:
             await asyncio.gather(*tasks, return_exceptions=True)
         if closing is not None:
             with contextlib.suppress(RuntimeError, WebSocketDisconnect):
-                await self._websocket.close(closing.code, closing.reason)
+                await self._websocket.close(closing.code, _fitting(closing.reason))
 
     def end(self, code: int, reason: str) -> None:
         """Close the socket from anywhere."""
@@ -205,6 +206,11 @@ class Socket:
             raise WebSocketDisconnect(CloseCode.TRY_AGAIN_LATER) from None
         except RuntimeError as error:  # starlette's word for a socket that is closed already
             raise WebSocketDisconnect(CloseCode.GOING_AWAY) from error
+
+
+def _fitting(reason: str) -> str:
+    """A control frame carries 123 bytes of reason (RFC 6455, 5.5.1)."""
+    return reason.encode()[:REASON_BYTES].decode(errors="ignore")
 
 
 def _authorization(message: dict[str, object]) -> str | None:

@@ -173,6 +173,15 @@ async def test_other_organisations_objects_do_not_exist(
         assert (await inventory.inventory(of, scope())).items == []
 
 
+async def test_a_question_about_what_no_text_can_hold_finds_nothing(
+    pool: AsyncConnectionPool, story: Story
+) -> None:
+    async with reading(pool, [*inventory.READS, "history"]) as now:
+        assert (await inventory.inventory(now.connection, ADMIN, material="PLA\0")).items == []
+        wanted = history.EventFilter(topics=["\0"])
+        assert (await history.event_history(now.connection, ADMIN, wanted)).items == []
+
+
 async def test_a_vendor_sees_own_nodes_and_the_jobs_on_them(
     pool: AsyncConnectionPool, story: Story
 ) -> None:

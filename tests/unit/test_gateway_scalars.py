@@ -3,7 +3,8 @@
 import pytest
 from graphql import GraphQLError
 
-from gateways.graphql.scalars import read_instant, write_instant
+from gateways.graphql.scalars import EXACT, read_instant, write_instant
+from tests.gateway_tools import Bench
 
 
 @pytest.mark.parametrize(
@@ -17,3 +18,12 @@ def test_what_is_no_moment_of_the_calendar_is_refused(text: str) -> None:
 
 def test_a_moment_is_shown_in_utc() -> None:
     assert write_instant(read_instant("2026-01-12T10:30:00+02:00")) == "2026-01-12T08:30:00.000Z"
+
+
+async def test_a_density_beyond_all_numbers_goes_on_to_be_refused_by_who_decides() -> None:
+    bench = Bench()
+    document = """mutation { receiveMaterial(nodeId: "n", materialType: "PLA", lot: "a",
+      quantityMg: 1, density: 1e308) { problems { code } } }"""
+    answer = await bench.ask(document, token=bench.token("admin"))
+    assert "errors" not in answer
+    assert bench.commands.sent[-1][1]["density_ug_per_mm3"] == EXACT

@@ -193,6 +193,17 @@ async def test_an_id_in_use_is_refused(served: Served) -> None:
         assert (await talk.closed())[0] == 4409
 
 
+async def test_a_reason_longer_than_a_control_frame_still_closes_with_its_code(
+    served: Served,
+) -> None:
+    async with served.greeted() as talk:
+        for _ in range(2):
+            await watch(talk, id="\u00e9" * 100)
+        code, reason = await talk.closed()
+        assert code == 4409
+        assert reason.startswith("Subscriber for \u00e9")
+
+
 async def test_ping_is_answered_before_and_after_the_greeting(served: Served) -> None:
     async with served.socket() as talk:
         await talk.say(type="ping")
