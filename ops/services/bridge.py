@@ -2,7 +2,10 @@
 
 import asyncio
 import contextlib
+import fcntl
 import signal
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import nats.errors
@@ -12,10 +15,10 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from device_bridge.agent import Agent
-from domain.shared.errors import UnavailableError
+from domain.shared.errors import ConflictError, UnavailableError
 from ops.artifacts.store import JetStreamArtifactStore
 from ops.clock import SystemClock
-from ops.messaging.accounts import EMBEDDED_BRIDGE
+from ops.messaging.accounts import EMBEDDED_BRIDGE, bridge_user
 from ops.messaging.command_client import NatsCommandClient
 from ops.messaging.connection import connect
 from ops.messaging.live_feed import NatsTelemetryFeed
@@ -35,7 +38,7 @@ def main(settings: Settings) -> None:
 
 
 async def _until_told(settings: Settings) -> None:
-    serving = asyncio.create_task(serve(settings))
+    serving = asyncio.create_task(serve(settings, bridge_id=settings.bridge_id))
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, serving.cancel)
     with contextlib.suppress(asyncio.CancelledError):
@@ -43,8 +46,30 @@ async def _until_told(settings: Settings) -> None:
 
 
 async def serve(settings: Settings, *, bridge_id: str = EMBEDDED_BRIDGE) -> None:
-    """Serve until cancelled. Machines are left as they are when it ends."""
-    client = await connect(settings, "bridge")
+    """Serve until cancelled. Machines are left as they are when it ends.
+
+    Raises ``ConflictError`` when another bridge works in the home.
+    """
+    with _alone(settings.home / "bridge"):
+        await _serve(settings, bridge_id)
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Two would share one journal, and one would answer for machines that the other holds."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as held:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConflictError(
+                "another bridge works in this home", remedy="stop it, or choose another home"
+            ) from None
+        yield
+
+
+async def _serve(settings: Settings, bridge_id: str) -> None:
+    client = await connect(settings, bridge_user(bridge_id))
     try:
         agent = Agent(
             bridge_id,

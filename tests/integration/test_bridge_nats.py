@@ -14,7 +14,12 @@ from nats.aio.msg import Msg
 from device_bridge.machines import write_machines
 from device_bridge.virtual.machine import MachinePlan, VirtualMachine
 from device_bridge.virtual.shop import configs
-from domain.shared.errors import NodeUnavailableError, NotFoundError, UnavailableError
+from domain.shared.errors import (
+    ConflictError,
+    NodeUnavailableError,
+    NotFoundError,
+    UnavailableError,
+)
 from ops.artifacts.store import JetStreamArtifactStore
 from ops.messaging.connection import connect
 from ops.messaging.gateway_links import NatsFaultClearing
@@ -136,6 +141,22 @@ async def test_a_sent_build_runs_and_a_stop_is_answered_with_the_rights_of_each_
             machine.stop()
         info = await supervisor.jetstream().stream_info("IMEWE_TELEMETRY")
         assert info.state.messages > 0
+
+
+async def test_a_second_bridge_of_the_same_home_refuses_and_disturbs_nobody(
+    fresh_nats: EmbeddedNats, fresh_settings: Settings
+) -> None:
+    async with users(fresh_settings, "supervisor") as (supervisor,):
+        await ensure_app_streams(supervisor, store_bytes=LEAST_STORE_BYTES)
+    lock = fresh_settings.home / "bridge" / "lock"
+    async with running_bridge(fresh_settings):
+        async with asyncio.timeout(5):
+            while not lock.exists():  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        with pytest.raises(ConflictError, match="another bridge works"):
+            await serve(fresh_settings)
+    async with running_bridge(fresh_settings):
+        pass
 
 
 async def test_the_queue_delivers_again_what_was_not_acknowledged_and_survives_its_server(
