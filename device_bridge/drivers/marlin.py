@@ -49,11 +49,13 @@ class MarlinPrinter(Driver[MarlinState]):
         self._transport = transport
         self._wire = MarlinWire(transport, heard=self._hear, broken=self._break, reply_s=reply_s)
         self._boot_s = boot_s
+        self._asking: asyncio.Task[None] | None = None
 
     async def connect(self) -> DeviceIdentity:
         """Open, ``M110 N0``, ``M115``, ``M105``. Raises ``PortError``, ``SilentDeviceError``."""
         if self._triggered:
             raise EmergencyLatchedError("the emergency stop must be cleared by a person first")
+        self._stop_asking()
         self._state.forget()
         self._wire.open()
         try:
@@ -65,10 +67,13 @@ class MarlinPrinter(Driver[MarlinState]):
         self._state.become(
             DeviceStatus(availability=Availability.AVAILABLE, execution=Execution.READY)
         )
+        if not self._reports_heat:
+            self._asking = asyncio.get_running_loop().create_task(self._ask_heat())
         return self._state.identity()
 
     async def disconnect(self) -> None:
         """Give the port back; the printer is left as it is."""
+        self._stop_asking()
         self._wire.close()
         self._state.become(DeviceStatus(emergency_stop=self._state.status.emergency_stop))
 
@@ -196,9 +201,33 @@ class MarlinPrinter(Driver[MarlinState]):
         for command in self._heat_reports(REPORT_RESTING_S):
             await self._wire.ask(command)
 
+    @property
+    def _reports_heat(self) -> bool:
+        return bool(self._state.capabilities.get("AUTOREPORT_TEMP"))
+
     def _heat_reports(self, seconds: int) -> tuple[str, ...]:
-        able = self._state.capabilities.get("AUTOREPORT_TEMP")
-        return (f"M155 S{seconds}",) if able else ()
+        return (f"M155 S{seconds}",) if self._reports_heat else ()
+
+    async def _ask_heat(self) -> None:
+        """``M105`` for firmware that does not report by itself, between the program's lines.
+
+        The next question waits for the last answer, so there is never more than one on its way.
+        """
+        asked = monotonic()
+        while True:
+            await asyncio.sleep(REPORT_RUNNING_S)
+            if not self._running and monotonic() - asked < REPORT_RESTING_S:
+                continue
+            asked = monotonic()
+            try:
+                await self._wire.ask("M105")
+            except DeviceError:
+                return
+
+    def _stop_asking(self) -> None:
+        if self._asking is not None:
+            self._asking.cancel()
+            self._asking = None
 
     async def _stands_still(self) -> bool:
         await self._wire.ask("M114")

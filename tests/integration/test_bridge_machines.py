@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from time import monotonic
 
 import pytest
 
@@ -12,8 +13,16 @@ from device_bridge.errors import (
     MachineHaltedError,
     PortError,
 )
-from device_bridge.protocols import Availability, EmergencyStop, Execution, Progressed
+from device_bridge.protocols import (
+    Availability,
+    EmergencyStop,
+    Execution,
+    Progressed,
+    Sampled,
+)
 from device_bridge.transports.serial import SerialTransport
+from device_bridge.virtual.marlin import VirtualMarlin
+from device_bridge.virtual.marlin_commands import CAPABILITIES
 from tests.integration.bridge_rig import driver_on, job, machine, milled, printed, until
 
 
@@ -113,6 +122,64 @@ async def test_an_unplugged_cable_leaves_the_outcome_unknown(tmp_path: Path, dia
         assert driver.get_status().availability is Availability.AVAILABLE
         await asyncio.sleep(0.3)
         assert device.ledger.counts.starts == 1  # nothing went on by itself
+
+
+@pytest.fixture
+def said(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """Every chunk of bytes that virtual printers were sent."""
+    said: list[bytes] = []
+    take = VirtualMarlin.received
+
+    def received(firmware: VirtualMarlin, data: bytes) -> None:
+        said.append(data)
+        take(firmware, data)
+
+    monkeypatch.setattr(VirtualMarlin, "received", received)
+    return said
+
+
+@pytest.mark.parametrize("able", [False, True], ids=["must be asked", "reports by itself"])
+async def test_heat_is_asked_for_between_lines_where_the_firmware_does_not_report_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: list[bytes], able: bool
+) -> None:
+    if not able:
+        kept = tuple(name for name in CAPABILITIES if name != "AUTOREPORT_TEMP:1")
+        monkeypatch.setattr("device_bridge.virtual.marlin_commands.CAPABILITIES", kept)
+    gcode = "M104 S60\n" + "G1 X100 F1200\nG1 X0 F1200\n" * 20  # 5 s at this speed
+    async with machine(tmp_path, speed=40.0) as (device, driver):
+        said.clear()
+        read: list[float] = []
+        driver.listen(lambda e: read.append(monotonic()) if isinstance(e, Sampled) else None)
+        begun = monotonic()
+        handle = await driver.execute_job(job(tmp_path, gcode))
+        result = await asyncio.wait_for(handle.result, 30)
+        took = monotonic() - begun
+        assert (result.outcome, result.lines_done) == ("finished", handle.lines_total)
+        assert device.ledger.counts.starts == 1
+        asked = sum(line.count(b"M105") for line in said)
+        assert (2 <= asked <= took + 1) is not able
+        assert asked == 0 or not able
+        assert (any(b"M155" in line for line in said)) is able
+        assert len(read) >= took / 2
+        assert driver.get_telemetry().metrics["temperature.hotend0.target_c"] == 60.0
+
+
+async def test_nobody_asks_for_heat_any_more_when_the_port_was_given_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: list[bytes]
+) -> None:
+    monkeypatch.setattr("device_bridge.virtual.marlin_commands.CAPABILITIES", ())
+    monkeypatch.setattr("device_bridge.drivers.marlin.REPORT_RUNNING_S", 0.05)
+    monkeypatch.setattr("device_bridge.drivers.marlin.REPORT_RESTING_S", 0.05)
+    async with machine(tmp_path) as (_, driver):
+        said.clear()
+        await driver.clear_fault("operator")
+        await asyncio.sleep(0.5)
+        questions = sum(line.count(b"M105") for line in said)
+        assert 3 <= questions <= 12  # one task, not one for each connection
+        await driver.disconnect()
+        said.clear()
+        await asyncio.sleep(0.2)
+        assert said == []
 
 
 async def test_a_printer_is_paused_when_its_steppers_stand_still(tmp_path: Path) -> None:
