@@ -61,7 +61,7 @@ class Agent:
         self._feed = feed
         self._clock = clock
         self._heartbeat = heartbeat
-        self._journal = Journal(folder / "bridge" / "journal.db")
+        self._journal = Journal(folder / "bridge" / "journal.db", clock=clock)
         self._courier = Courier(self._journal, commands, refused=self._refused)
         self._places: dict[str, Place] = {}
         self._configs: dict[str, MachineConfig] = {}
@@ -73,6 +73,8 @@ class Agent:
     async def run(self) -> None:
         """Work until cancelled; then every port is given back, the machines left as they are."""
         await self._journal.open()
+        if forgotten := await self._journal.prune():
+            self._log.info("old_builds_forgotten", builds=forgotten)
         shutil.rmtree(self._spool, ignore_errors=True)  # programs of an earlier life
         beat_at = 0.0
         try:

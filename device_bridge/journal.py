@@ -11,12 +11,14 @@ import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID, uuid5
 
 from device_bridge.work import Work
+from domain.ports import Clock
 from domain.shared.errors import StaleEpochError
 
 COMMAND_NAMES = UUID("6f1f4d0e-6f0b-5d0a-9a63-0d0b5a1e7c11")
@@ -33,6 +35,15 @@ CREATE TABLE IF NOT EXISTS outbox (
     tried INTEGER NOT NULL DEFAULT 0);
 CREATE INDEX IF NOT EXISTS outbox_by_node ON outbox (node_id, seq);
 """
+WITH_TIMES = "ALTER TABLE builds ADD COLUMN settled_at REAL"
+"""Seconds since 1970; a file that an older bridge made has no such column."""
+SETTLE = """
+UPDATE builds SET settled_at = ?
+WHERE settled_at IS NULL AND state NOT IN ('ACCEPTED', 'STARTED', 'PAUSED')
+AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.build_id = builds.build_id)
+"""
+KEPT = timedelta(days=30)
+"""How long a build is remembered that ended and whose reports were all delivered."""
 Result = TypeVar("Result")
 
 
@@ -77,8 +88,9 @@ class Report:
 class Journal:
     """All methods run in one thread of their own, so the disk never holds up a machine."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, clock: Clock) -> None:
         self._path = path
+        self._clock = clock
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="journal")
         self._db: sqlite3.Connection | None = None
         self.bridge_epoch = 0
@@ -127,7 +139,14 @@ class Journal:
 
     async def delivered(self, report: Report) -> None:
         """The core has answered it."""
-        await self._run(lambda db: db.execute("DELETE FROM outbox WHERE seq = ?", (report.seq,)))
+        await self._run(lambda db: self._delivered(db, report))
+
+    async def prune(self) -> int:
+        """Forget builds that were settled long ago, and say how many.
+
+        The queue is a hint: a message about one of them is refused by the log (``AcceptBuild``).
+        """
+        return await self._run(self._prune)
 
     async def _run(self, step: Callable[[sqlite3.Connection], Result]) -> Result:
         return await asyncio.get_running_loop().run_in_executor(
@@ -140,6 +159,9 @@ class Journal:
             self._db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
             self._db.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;")
             self._db.executescript(SCHEMA)
+            columns = self._db.execute("SELECT name FROM pragma_table_info('builds')")
+            if ("settled_at",) not in columns.fetchall():
+                self._db.execute(WITH_TIMES)
         self._db.execute("BEGIN IMMEDIATE")
         try:
             result = step(self._db)
@@ -202,6 +224,22 @@ class Journal:
             )
         for name, payload in reports:
             self._post(db, work.node_id, name, payload)
+        self._settle(db, work.build_id)
+
+    def _delivered(self, db: sqlite3.Connection, report: Report) -> None:
+        db.execute("DELETE FROM outbox WHERE seq = ?", (report.seq,))
+        self._settle(db, str(report.payload.get("build_id", "")))
+
+    def _settle(self, db: sqlite3.Connection, build_id: str) -> None:
+        """Note when a build has ended and nothing of it is left to deliver."""
+        now = self._clock.now().timestamp()
+        db.execute(f"{SETTLE} AND build_id = ?", (now, build_id))
+
+    def _prune(self, db: sqlite3.Connection) -> int:
+        now = self._clock.now()
+        db.execute(SETTLE, (now.timestamp(),))  # those that an older bridge ended
+        oldest = (now - KEPT).timestamp()
+        return db.execute("DELETE FROM builds WHERE settled_at < ?", (oldest,)).rowcount
 
     def _post(
         self, db: sqlite3.Connection, node_id: str, name: str, payload: dict[str, Any]

@@ -5,17 +5,18 @@ import json
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from device_bridge.agent import Agent
-from device_bridge.journal import Journal
+from device_bridge.journal import KEPT, BuildState, Journal
 from device_bridge.machines import write_machines
 from device_bridge.virtual.machine import MachinePlan
 from device_bridge.virtual.shop import VirtualAttendant, VirtualShop, configs
-from device_bridge.work import parse_work
+from device_bridge.work import Work, parse_work
 from ops.clock import SystemClock
 from tests.integration.bridge_fakes import FileCore
 from tests.integration.bridge_rig import milled, printed, until
@@ -232,7 +233,7 @@ async def test_a_build_accepted_before_a_kill_is_asked_for_again_and_started_onc
     waiting = tmp_path / "core" / "work" / NODE / "b1.json"
     message = waiting.read_bytes()
     waiting.unlink()
-    journal = Journal(tmp_path / "bridge" / "journal.db")
+    journal = Journal(tmp_path / "bridge" / "journal.db", clock=SystemClock())
     await journal.open()
     await journal.accept(parse_work(message))  # and here the bridge was killed
     await journal.close()
@@ -249,7 +250,7 @@ async def test_an_accepted_build_that_was_given_to_another_machine_is_dropped(
     core = FileCore(tmp_path / "core")
     message = core.order("b1", NODE, printed(20))
     (tmp_path / "core" / "work" / NODE / "b1.json").unlink()
-    journal = Journal(tmp_path / "bridge" / "journal.db")
+    journal = Journal(tmp_path / "bridge" / "journal.db", clock=SystemClock())
     await journal.open()
     await journal.accept(parse_work(json.dumps(message).encode()))
     await journal.close()
@@ -434,3 +435,23 @@ async def conditions(core: FileCore, *, wanted: int = 1) -> list[dict[str, Any]]
             if len(found) == wanted:
                 return found
             await asyncio.sleep(0.02)
+
+
+async def test_a_bridge_that_starts_forgets_what_was_settled_long_ago(tmp_path: Path) -> None:
+    class LongAgo:
+        def now(self) -> datetime:
+            return datetime.now(UTC) - KEPT - timedelta(days=1)
+
+    journal = Journal(tmp_path / "bridge" / "journal.db", clock=LongAgo())
+    await journal.open()
+    work = Work(build_id="b1", node_id=NODE, epoch=1, digest="d", size=1)
+    await journal.accept(work)
+    await journal.record(work, BuildState.FINISHED)
+    assert await journal.entry("b1") is not None
+    await journal.close()
+    async with bridge(tmp_path) as (_, core):
+        await until(lambda: bool(core.beats))
+    journal = Journal(tmp_path / "bridge" / "journal.db", clock=SystemClock())
+    await journal.open()
+    assert await journal.entry("b1") is None
+    await journal.close()

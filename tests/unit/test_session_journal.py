@@ -1,13 +1,15 @@
 """The bridge's memory: intents, fencing epochs, and the outbox."""
 
 import asyncio
+import contextlib
+import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from device_bridge.journal import BuildState, Journal, Report
+from device_bridge.journal import SCHEMA, BuildState, Journal, Report
 from device_bridge.outbox import Courier
 from device_bridge.work import Work, parse_work
 from domain.shared.errors import (
@@ -18,6 +20,7 @@ from domain.shared.errors import (
     StaleEpochError,
     UnavailableError,
 )
+from tests.fake_ports import FakeClock
 
 NODE = "node-1"
 
@@ -27,8 +30,13 @@ def build(build_id: str = "b1", *, epoch: int = 1) -> Work:
 
 
 @pytest.fixture
-async def journal(tmp_path: Path) -> AsyncIterator[Journal]:
-    opened = Journal(tmp_path / "journal.db")
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+async def journal(tmp_path: Path, clock: FakeClock) -> AsyncIterator[Journal]:
+    opened = Journal(tmp_path / "journal.db", clock=clock)
     await opened.open()
     yield opened
     await opened.close()
@@ -43,12 +51,12 @@ async def drained(journal: Journal) -> list[Report]:
 
 
 async def test_an_intent_outlives_the_bridge_and_its_epoch_counts_lives(tmp_path: Path) -> None:
-    first = Journal(tmp_path / "journal.db")
+    first = Journal(tmp_path / "journal.db", clock=FakeClock())
     await first.open()
     await first.accept(build())
     await first.record(build(), BuildState.STARTED, facts={"lines_done": 3})
     await first.close()
-    second = Journal(tmp_path / "journal.db")
+    second = Journal(tmp_path / "journal.db", clock=FakeClock())
     await second.open()
     (entry,) = await second.unfinished(NODE)
     assert (entry.work, entry.state, entry.facts) == (
@@ -177,3 +185,59 @@ async def test_a_machine_connects_as_soon_as_its_node_is_registered(journal: Jou
 def test_a_work_message_that_cannot_be_believed_is_refused(body: bytes) -> None:
     with pytest.raises(InvalidInputError):
         parse_work(body)
+
+
+async def test_a_build_is_forgotten_a_month_after_its_last_report_was_delivered(
+    journal: Journal, clock: FakeClock
+) -> None:
+    finished = ("FinishBuild", {"build_id": "b1"})
+    await journal.accept(build())
+    await journal.record(build(), BuildState.FINISHED, reports=(finished,))
+    clock.advance(days=40)
+    assert await journal.prune() == 0  # the core was away and does not know yet
+    await drained(journal)
+    clock.advance(days=29)
+    assert await journal.prune() == 0
+    clock.advance(days=2)
+    assert await journal.prune() == 1
+    assert await journal.entry("b1") is None
+
+
+@pytest.mark.parametrize("state", [s for s in BuildState if s.open])
+async def test_a_build_whose_end_is_to_come_is_never_forgotten(
+    journal: Journal, clock: FakeClock, state: BuildState
+) -> None:
+    await journal.accept(build())
+    await journal.record(build(), state)
+    clock.advance(days=400)
+    assert await journal.prune() == 0
+    assert await journal.entry("b1") is not None
+
+
+@pytest.mark.parametrize("state", [s for s in BuildState if not s.open])
+async def test_every_ended_build_is_forgotten_and_its_machines_epoch_is_not(
+    journal: Journal, clock: FakeClock, state: BuildState
+) -> None:
+    await journal.accept(build(epoch=5))
+    await journal.record(build(), state)
+    clock.advance(days=31)
+    assert await journal.prune() == 1
+    with pytest.raises(StaleEpochError):
+        await journal.accept(build("b2", epoch=4))
+
+
+async def test_a_file_of_an_older_bridge_is_taken_over(tmp_path: Path, clock: FakeClock) -> None:
+    path = tmp_path / "journal.db"
+    with contextlib.closing(sqlite3.connect(path)) as old:
+        old.executescript(SCHEMA)
+        old.execute(
+            "INSERT INTO builds VALUES ('b1', ?, 1, 'FINISHED', ?, '{}')",
+            (NODE, build().as_json()),
+        )
+        old.commit()
+    journal = Journal(path, clock=clock)
+    await journal.open()
+    assert await journal.prune() == 0  # its month begins now
+    clock.advance(days=31)
+    assert await journal.prune() == 1
+    await journal.close()
