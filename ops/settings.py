@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal, Self, cast
 
+from domain.shared.checks import word
 from domain.shared.errors import InvalidInputError
 
 CHECKOUT = Path(__file__).resolve().parents[1]
@@ -28,7 +29,8 @@ class Settings:
     ``http_port`` 0 means: choose one at the first start and keep it in the home.
     ``store_bytes`` bounds nats-server's files; 0 means 10 GiB or nine tenths of the free space.
     ``log_format`` is ``console`` or ``json``. ``production`` hides the schema from strangers.
-    ``upload_limit_bytes`` bounds one file.
+    ``upload_limit_bytes`` bounds one file. ``bridge_id`` is whose machines ``imewe run bridge``
+    drives; ``local`` is the bridge inside ``imewe up``.
     """
 
     home: Path
@@ -45,6 +47,7 @@ class Settings:
     store_bytes: int = 0
     production: bool = False
     upload_limit_bytes: int = 1 << 30
+    bridge_id: str = "local"
     long_tests: bool = False
     ci: bool = False
 
@@ -79,6 +82,9 @@ class Settings:
             production=_switch(given, "IMEWE_PRODUCTION"),
             upload_limit_bytes=_number(
                 given, "IMEWE_UPLOAD_LIMIT", default=1 << 30, lowest=1, highest=1 << 40
+            ),
+            bridge_id=word(
+                "IMEWE_BRIDGE_ID", given.get("IMEWE_BRIDGE_ID") or _default("bridge_id")
             ),
             long_tests=given.get("IMEWE_TEST_LONG") == "1",
             ci=given.get("CI", "").lower() in ("1", "true"),

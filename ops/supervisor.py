@@ -38,6 +38,7 @@ HEALTHY_AFTER_S = 30.0
 STOP_SERVICES_S = 4.5
 STOP_SERVERS_S = 2.2
 WATCH_EVERY_S = 2.0
+BRIDGES_EVERY_S = 0.5
 PING_S = 0.1
 
 log = structlog.get_logger()
@@ -119,6 +120,7 @@ class Supervisor:
         if self._nats:
             await self._first_start(self._nats)
             self._background(self._watch_storage(self._nats))
+            self._background(self._watch_bridges(self._nats))
         store_bytes = self._nats.store_bytes if self._nats else None
         await prepare_streams(self._settings, store_bytes=store_bytes)
         if self._postgres:
@@ -180,6 +182,16 @@ class Supervisor:
                 nats.begin_stop()
                 await asyncio.sleep(WATCH_EVERY_S)
                 watch.restarted()
+
+    async def _watch_bridges(self, nats: EmbeddedNats) -> None:
+        """A bridge that was enrolled can log in without a restart."""
+        while True:
+            await asyncio.sleep(BRIDGES_EVERY_S)
+            try:
+                if nats.read_bridges():
+                    log.info("bridges were enrolled")
+            except (OSError, ValueError) as error:
+                log.error("bridges cannot be read", problem=str(error))
 
     async def _gateway_answers(self) -> None:
         """Wait until the gateway answers HTTP, whatever it answers."""

@@ -1,5 +1,6 @@
 """`imewe bridge`: which machine hangs on which port of this computer."""
 
+import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -9,6 +10,10 @@ import typer
 from device_bridge.machines import DIALECTS, MachineConfig, read_machines, write_machines
 from domain.shared.errors import InvalidInputError
 from ops.cli.reach import AsJson, Home, Polite, show
+from ops.hosting.home import lock_holder, make_home, write_private
+from ops.messaging.accounts import bridge_user
+from ops.messaging.bridges import enrol, wait_until_known
+from ops.messaging.server import credentials
 from ops.settings import Settings
 
 app = typer.Typer(
@@ -73,6 +78,39 @@ def add(
         headings=("name", "dialect", "port", "node"),
         rows=[(wanted.name, wanted.dialect, wanted.port, wanted.node_id)],
     )
+
+
+@app.command("enrol")
+def enrol_bridge(
+    bridge_id: Annotated[str, typer.Argument(help="A word for it, for example hall-2.")],
+    node: Annotated[
+        list[str] | None, typer.Option(help="The id of a machine it drives; may be repeated.")
+    ] = None,
+    home: Home = None,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Let another bridge log in, for its own machines only; say it again for more machines.
+
+    Its password goes into a file of its own; a running server knows it within seconds.
+
+    Example: imewe bridge enrol hall-2 --node 0c5e6f7a-8b9c-5d0e-9f1a-2b3c4d5e6f70
+    """
+    settings = Settings.from_environment(home)
+    if settings.nats_url:
+        raise InvalidInputError(
+            "this nats-server is not ours", remedy="give the bridge a user in its configuration"
+        )
+    nodes = enrol(make_home(settings.home), bridge_id, node or [])
+    user = bridge_user(bridge_id)
+    running = lock_holder(settings.home) is not None
+    if running:
+        wait_until_known(settings, user, nodes)
+    path = settings.home / f"{user}.json"
+    write_private(path, json.dumps({user: credentials(settings.home)[user]}))
+    found = {"bridge": bridge_id, "nodes": nodes, "credentials": str(path), "known": running}
+    rows = [(bridge_id, len(nodes), path, "yes" if running else "at the next imewe up")]
+    show(found, as_json=as_json, headings=("bridge", "machines", "credentials", "known"), rows=rows)
 
 
 def _file(home: Path | None) -> Path:

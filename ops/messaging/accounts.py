@@ -56,8 +56,25 @@ _READ_OBJECTS = [
 _WRITE_OBJECTS = [f"$O.{ARTIFACTS}.>", f"{_API}.STREAM.PURGE.OBJ_{ARTIFACTS}"]
 
 
-def accounts(passwords: Mapping[str, str]) -> dict[str, Any]:
+Bridges = Mapping[str, Sequence[str]]
+"""The nodes of each bridge beside the embedded one."""
+
+
+def bridge_user(bridge_id: str) -> str:
+    """The NATS user of a bridge."""
+    return "bridge" if bridge_id == EMBEDDED_BRIDGE else f"bridge_{bridge_id}"
+
+
+def all_users(bridges: Bridges) -> list[str]:
+    """Everybody who has a password."""
+    return [*LOG_USERS, *APP_USERS, *(bridge_user(bridge_id) for bridge_id in bridges)]
+
+
+def accounts(passwords: Mapping[str, str], bridges: Bridges) -> dict[str, Any]:
     """The ``accounts`` block of nats-server's configuration."""
+    others = {
+        bridge_user(bridge_id): _bridge(bridge_id, nodes) for bridge_id, nodes in bridges.items()
+    }
     return {
         LOG: {
             "jetstream": "enabled",
@@ -74,7 +91,10 @@ def accounts(passwords: Mapping[str, str]) -> dict[str, Any]:
         },
         APP: {
             "jetstream": "enabled",
-            "users": [_user(name, passwords, APP_PERMISSIONS[name]) for name in APP_USERS],
+            "users": [
+                _user(name, passwords, permissions)
+                for name, permissions in (APP_PERMISSIONS | others).items()
+            ],
             "imports": [
                 _import(f"{_API}.DIRECT.GET.IMEWE_EVENTS", to=LOG_GET),
                 _import(f"{_API}.STREAM.INFO.IMEWE_EVENTS", to=LOG_INFO),
@@ -123,6 +143,34 @@ def _permit(
         "subscribe": {"allow": [f"{inbox_prefix(name)}.>", *_SERVICE, *subscribe]},
         "allow_responses": {"max": 8, "expires": "5m"},
     }
+
+
+def _bridge(bridge_id: str, nodes: Sequence[str]) -> dict[str, Any]:
+    """Its own commands and heartbeat, samples and work of its machines, and files to make.
+
+    The embedded bridge's machines come and go while it runs: ``*`` stands for all.
+    """
+    return _permit(
+        bridge_user(bridge_id),
+        publish=[
+            f"imewe.command.bridge.{bridge_id}.>",
+            f"imewe.heartbeat.{bridge_id}",
+            f"{_API}.DIRECT.GET.OBJ_{ARTIFACTS}",
+            f"{_API}.DIRECT.GET.OBJ_{ARTIFACTS}.>",
+            *(subject for node in nodes for subject in _machine(node)),
+        ],
+        subscribe=[f"imewe.stop.{bridge_id}.>", f"imewe.bridge.{bridge_id}.>"],
+    )
+
+
+def _machine(node: str) -> list[str]:
+    return [
+        f"imewe.telemetry.{node}",
+        f"{_API}.CONSUMER.CREATE.IMEWE_WORK.{node}.imewe.work.{node}",
+        f"{_API}.CONSUMER.INFO.IMEWE_WORK.{node}",
+        f"{_API}.CONSUMER.MSG.NEXT.IMEWE_WORK.{node}",
+        f"$JS.ACK.IMEWE_WORK.{node}.>",
+    ]
 
 
 LOG_PERMISSIONS: dict[str, dict[str, Any]] = {
@@ -210,21 +258,7 @@ APP_PERMISSIONS: dict[str, dict[str, Any]] = {
         ],
         subscribe=[LIVE_EVENTS, "imewe.projected.>", "imewe.telemetry.>"],
     ),
-    "bridge": _permit(
-        "bridge",
-        publish=[
-            f"imewe.command.bridge.{EMBEDDED_BRIDGE}.>",
-            f"imewe.heartbeat.{EMBEDDED_BRIDGE}",
-            "imewe.telemetry.>",
-            f"{_API}.CONSUMER.CREATE.IMEWE_WORK.*.imewe.work.*",
-            f"{_API}.CONSUMER.INFO.IMEWE_WORK.*",
-            f"{_API}.CONSUMER.MSG.NEXT.IMEWE_WORK.*",
-            "$JS.ACK.IMEWE_WORK.>",
-            f"{_API}.DIRECT.GET.OBJ_{ARTIFACTS}",
-            f"{_API}.DIRECT.GET.OBJ_{ARTIFACTS}.>",
-        ],
-        subscribe=[f"imewe.stop.{EMBEDDED_BRIDGE}.>", f"imewe.bridge.{EMBEDDED_BRIDGE}.>"],
-    ),
+    "bridge": _bridge(EMBEDDED_BRIDGE, ["*"]),
     "supervisor": _permit(
         "supervisor",
         publish=[">"],

@@ -12,6 +12,7 @@ import socket
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from ops.database.server import names_argument
 from ops.hosting.account import Account, own_folder
@@ -19,7 +20,8 @@ from ops.hosting.binaries import nats_program
 from ops.hosting.children import Child, Program
 from ops.hosting.errors import HostingError
 from ops.hosting.home import log_folder, make_home, new_secret, read_note, write_private
-from ops.messaging.accounts import APP_USERS, LOG_USERS, accounts
+from ops.messaging.accounts import accounts, all_users
+from ops.messaging.bridges import enrolled
 from ops.settings import LEAST_STORE_BYTES, server_environment
 
 MOST_STORED = 10 << 30
@@ -41,6 +43,7 @@ class EmbeddedNats:
         self._folder = home / "nats"
         self._child: Child | None = None
         self._port = 0
+        self._bridges: dict[str, list[str]] = {}
 
     @property
     def port(self) -> int:
@@ -131,6 +134,31 @@ class EmbeddedNats:
         if self._child:
             self._child.kill()
 
+    def read_bridges(self) -> bool:
+        """Let a running server read its users again when bridges were enrolled meanwhile.
+
+        Nobody else's connection ends. True when there was something new.
+        """
+        if enrolled(self._home) == self._bridges or not self._port:
+            return False
+        path = self._home / "nats.conf"
+        kept = json.loads(path.read_text())
+        told = {**kept, "port": self._port, "accounts": self._accounts()}
+        write_private(path, json.dumps(told, indent=1), account=self._account)
+        for pid in self._server_pids():
+            os.kill(pid, signal.SIGHUP)
+        return True
+
+    def _server_pids(self) -> list[int]:
+        """The server's own pid, also where a guard stands between."""
+        configuration = str(self._home / "nats.conf")
+        found = [int(path.stem.rsplit("_", 1)[1]) for path in self._folder.glob("*.ports")]
+        return [pid for pid in found if names_argument(pid, configuration)]
+
+    def _accounts(self) -> dict[str, Any]:
+        self._bridges = enrolled(self._home)
+        return accounts(credentials(self._home), self._bridges)
+
     def _configuration(self) -> str:
         return json.dumps(
             {
@@ -145,7 +173,7 @@ class EmbeddedNats:
                     "max_file_store": self._room(),
                     "sync_interval": "always",
                 },
-                "accounts": accounts(credentials(self._home)),
+                "accounts": self._accounts(),
             },
             indent=1,
         )
@@ -193,7 +221,7 @@ def credentials(home: Path) -> dict[str, str]:
     """``{user: password}`` of this home; makes what is missing."""
     path = home / "credentials.json"
     known = read_note(path)
-    missing = [name for name in (*LOG_USERS, *APP_USERS) if name not in known]
+    missing = [name for name in all_users(enrolled(home)) if name not in known]
     if missing:
         known |= {name: new_secret() for name in missing}
         write_private(path, json.dumps(known))

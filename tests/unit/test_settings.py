@@ -35,6 +35,7 @@ def test_what_is_said_is_taken(tmp_path: Path) -> None:
         ("IMEWE_STORE_BYTES", str(LEAST_STORE_BYTES - 1)),
         ("IMEWE_LOG_FORMAT", "xml"),
         ("IMEWE_TOKEN_TTL", "-1"),
+        ("IMEWE_BRIDGE_ID", "hall.2"),
     ],
 )
 def test_what_cannot_be_is_refused_by_the_name_of_the_variable(
