@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from domain.node.aggregate import Node
 from domain.node.profile import PROCESSES
-from domain.node.states import Availability, ConditionLevel, NodeStatus
+from domain.node.states import Availability, ConditionLevel, Execution, NodeStatus
 from ml.scheduling.assignment import Candidates, Wanted
 
 DAY_S: Final = 86_400.0
@@ -22,12 +22,16 @@ STATES: Final = (
     "emergency stop",
     "held",
     "fault",
+    "not ready",
     "busy",
     "bed not clear",
 )
 """What may keep a node from taking work now, the most lasting first. Each is a column."""
-OUT_OF_SERVICE: Final = STATES[:8]
+OUT_OF_SERVICE: Final = STATES[:9]
 """A node in one of these is not worth waiting for."""
+NOT_READY: Final = frozenset({Execution.INTERRUPTED, Execution.STOPPED, Execution.FEED_HOLD})
+"""In these a machine waits for a person at it, whether or not it reports a fault too. While a build
+holds the node they belong to the build."""
 _FIRST_ROWS: Final = 64
 
 
@@ -80,6 +84,10 @@ class NodeTable:
         """Whether the node could take work now."""
         row = self._row.get(node_id)
         return row is not None and not self._states[row].any()
+
+    def out_of_service(self, node_id: str) -> bool:
+        """Whether waiting for the node is of no use."""
+        return bool(self._states[self._row[node_id], : len(OUT_OF_SERVICE)].any())
 
     def any_available(self) -> bool:
         """Whether any node could."""
@@ -178,6 +186,7 @@ def _states(node: Node, *, claimed: bool) -> list[bool]:
         node.stopped,
         node.held,
         faulty,
+        node.execution in NOT_READY and not node.build_id,
         bool(node.build_id) or claimed,
         not node.bed_clear,
     ]

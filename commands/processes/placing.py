@@ -34,6 +34,8 @@ def step(fleet: Fleet, recorded: RecordedEvent) -> list[Output]:
             | Node.Decommissioned()
         ):
             return place(fleet, cause, _refused_before(fleet))
+        case Node.Observed() if fleet.table.out_of_service(key):
+            return place(fleet, cause, _refused_before(fleet))
         case Node.Event():
             return fill(fleet, cause, key)
         case Inventory.Event():

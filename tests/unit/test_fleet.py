@@ -2,7 +2,10 @@
 
 import time
 
+import pytest
+
 from commands.builds.messages import AcceptBuild, FinishBuild, StartBuild
+from commands.dispatches.messages import ChooseNode
 from commands.fleet.fleet import Fleet
 from commands.fleet.table import STATES
 from commands.inventories.messages import ReceiveMaterial
@@ -17,7 +20,7 @@ from commands.nodes.messages import (
 from commands.parts.messages import PassPiece
 from domain.shared.identifiers import lot_id
 from tests.simulation.shop import BRIDGE, PERSON
-from tests.steps import FIGURES, Steps, validation
+from tests.steps import FIGURES, Steps, commands, validation
 
 
 def hindered(steps: Steps, node: str) -> list[str]:
@@ -57,6 +60,47 @@ def test_a_node_tells_why_it_takes_no_work() -> None:
     assert hindered(steps, node) == ["emergency stop", "held", "fault"]
     steps.when(DisconnectMachine(node_id=node, reason="unplugged"), by=BRIDGE)
     assert "not connected" in hindered(steps, node)
+
+
+def seen(node: str, execution: str) -> ObserveNode:
+    """What a bridge says of a machine without trouble."""
+    return ObserveNode(
+        node_id=node,
+        availability="AVAILABLE",
+        execution=execution,
+        emergency_stop="ARMED",
+        conditions=[],
+    )
+
+
+@pytest.mark.parametrize("execution", ["INTERRUPTED", "STOPPED", "FEED_HOLD"])
+def test_a_machine_that_waits_for_a_person_is_not_ready(execution: str) -> None:
+    steps = Steps()
+    node = steps.printer()
+    steps.when(seen(node, execution), by=BRIDGE)
+    assert hindered(steps, node) == ["not ready"]
+    steps.when(seen(node, "PROGRAM_COMPLETED"), by=BRIDGE)
+    assert hindered(steps, node) == []
+
+
+def test_a_machine_that_pauses_its_build_is_busy_and_not_unready() -> None:
+    steps = Steps()
+    node = steps.printer()
+    steps.sent()
+    steps.when(seen(node, "FEED_HOLD"), by=BRIDGE)
+    assert hindered(steps, node) == ["busy"]
+
+
+def test_a_machine_that_comes_back_to_ready_gets_the_work_that_waited() -> None:
+    steps = Steps()
+    node = steps.printer()
+    steps.when(seen(node, "STOPPED"), by=BRIDGE)
+    _, part = steps.ordered()
+    steps.follow(validation(part))
+    assert not steps.processes.fleet.builds
+    (choice,) = commands(steps.when(seen(node, "READY"), by=BRIDGE))
+    assert isinstance(choice, ChooseNode)
+    assert choice.node_id == node
 
 
 def test_a_node_of_another_organisation_is_no_candidate() -> None:
