@@ -26,6 +26,8 @@ from domain.shared.aggregate import Created, Fact
 from domain.shared.recorded import RecordedEvent
 
 BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
+HALTED: Final = "MACHINE_HALTED"
+"""The bridges' word for a machine that halted itself in the middle of a program."""
 
 
 class Fleet:
@@ -48,6 +50,8 @@ class Fleet:
         self.plans: dict[str, Build.Planned] = {}
         self.lot_of_build: dict[str, str] = {}
         self.estimates: dict[str, Part.Validated] = {}
+        self.halts: dict[tuple[str, str], int] = {}
+        """How often a part's program halted its machine, by part and digest."""
         self.submitted_at: dict[str, int] = {}
         self.dispatches_of: dict[str, list[str]] = {}
         self.builds_of: dict[str, list[str]] = {}
@@ -130,6 +134,10 @@ class Fleet:
         ]
         return min(fitting)[1] if fitting else ""
 
+    def halts_of(self, part: Part) -> int:
+        """How many machines the part's program has halted."""
+        return self.halts.get((str(part.id), part.program.get("digest", "")), 0)
+
     def unwanted(self, dispatch: Dispatch) -> bool:
         """Whether nobody wants the dispatch's piece made any more."""
         part = self.parts.get(dispatch.part_id)
@@ -158,6 +166,10 @@ class Fleet:
         elif isinstance(event, Build.Finished | Build.Failed | Build.Cancelled):
             node_id = self.builds[build_id].node_id
             self.table.worked(node_id, seconds=event.duration_ms / 1000, until=self.now)
+        if _halted(event):
+            build = self.builds[build_id]
+            ran = build.pieces[0]["part_id"], build.program["digest"]
+            self.halts[ran] = self.halts.get(ran, 0) + 1
         if BuildStatus(self.builds[build_id].status) in BUILD_ENDED:
             self._forget_when_done(self.builds[build_id].job_id)
 
@@ -220,6 +232,16 @@ class Fleet:
         for part_id in job.parts:
             self.dispatches_of.pop(part_id, None)
             self.estimates.pop(part_id, None)
-            self.parts.pop(part_id, None)
+            if part := self.parts.pop(part_id, None):
+                self.halts.pop((part_id, part.program.get("digest", "")), None)
             self.unassessed.pop(part_id, None)
         del self.jobs[job_id], self.submitted_at[job_id]
+
+
+def _halted(event: Fact) -> bool:
+    match event:
+        case Build.Failed(began=True, reason=reason):
+            return reason == HALTED
+        case Build.OutcomeBecameUnknown(facts=facts):
+            return facts.get("reason") == HALTED
+    return False

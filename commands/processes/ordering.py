@@ -10,6 +10,9 @@ from domain.part.states import PieceStatus
 from domain.shared.recorded import RecordedEvent
 
 NO_MORE_TRIES = "too many pieces were lost"
+MOST_HALTS = 2
+"""Machines that one program may halt: the first may be the machine's fault, hardly the second."""
+HALTS_MACHINES = f"its program halted the machine {MOST_HALTS} times; no other machine is tried"
 
 
 def step(fleet: Fleet, recorded: RecordedEvent) -> list[Output]:
@@ -32,8 +35,10 @@ def _advance(fleet: Fleet, cause: Cause, part_id: str, event: Part.Event) -> lis
         case Part.Scheduled():
             ordered = [n for n, piece in enumerate(part.pieces) if piece == PieceStatus.ORDERED]
             return [_request(fleet, cause, part, piece) for piece in ordered]
-        case Part.PieceScrapped() if fleet.stopping(part_id):
+        case Part.PieceScrapped() | Part.PieceMade() if fleet.stopping(part_id):
             return []
+        case Part.PieceScrapped() | Part.PieceMade() if fleet.halts_of(part) >= MOST_HALTS:
+            return [cause.send(FailPart(part_id=part_id, reason=HALTS_MACHINES), lane=lane)]
         case Part.PieceScrapped(replacement=replacement) if replacement >= 0:
             return [_request(fleet, cause, part, replacement)]
         case Part.PieceScrapped():
