@@ -8,7 +8,7 @@ from uuid import uuid5
 
 import structlog
 
-from device_bridge.errors import DeviceError, MachineBusyError
+from device_bridge.errors import DeviceError, MachineBusyError, WithdrawnError
 from device_bridge.journal import COMMAND_NAMES, BuildState, Journal
 from device_bridge.outbox import Courier
 from device_bridge.outcomes import NO_FIGURES
@@ -139,10 +139,11 @@ class Dispatcher:
         try:
             async with asyncio.timeout(READY_S):
                 await self._session.ready()
-            if work.build_id in self._withdrawn:
-                await self._withdraw(work)
-            else:
-                await self._session.perform(work, program)
+            await self._session.perform(
+                work, program, wanted=lambda: work.build_id not in self._withdrawn
+            )
+        except WithdrawnError:
+            await self._withdraw(work)
         except TimeoutError:
             await self._fail(work, MachineBusyError(f"the machine is {self._session.state}"))
         except DeviceError as problem:

@@ -63,6 +63,12 @@ class MachineBusyError(DeviceError):
     code = "MACHINE_BUSY"
 
 
+class WithdrawnError(DeviceError):
+    """The build was cancelled before a byte of it was written."""
+
+    code = "WITHDRAWN"
+
+
 class BadProgramError(DeviceError):
     """The program holds something this machine must not be sent."""
 

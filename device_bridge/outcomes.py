@@ -28,7 +28,10 @@ class Ending:
 def ending(
     work: Work, result: RunResult, *, measured: dict[str, Any], status: DeviceStatus
 ) -> Ending:
-    """What follows from a result; ``measured`` holds duration and energy."""
+    """What follows from a result; ``measured`` holds duration and energy.
+
+    A program was written but none of it acknowledged: nobody knows whether the machine moved.
+    """
     figures = {
         **measured,
         "material_mm3": result.material_mm3,
@@ -37,7 +40,7 @@ def ending(
     told = {"build_id": work.build_id, **figures}
     failure = {"reason": result.reason, "native_text": result.native_text}
     facts = {"lines_done": result.lines_done, "lines_total": result.lines_total, **figures}
-    match result.outcome:
+    match result.outcome if result.lines_done else "unknown":
         case "finished":
             return Ending(state=BuildState.FINISHED, report=("FinishBuild", told), facts=facts)
         case "cancelled":
@@ -63,15 +66,3 @@ def unknown(
     """The question to a person: what was known, and what the machine says now."""
     known = {**facts, "observed": status.as_json()}
     return "ReportOutcomeUnknown", {"build_id": work.build_id, "reason": reason, "facts": known}
-
-
-def refused(code: str, text: str) -> RunResult:
-    """A run that never began."""
-    return RunResult(
-        outcome="failed",
-        lines_done=0,
-        lines_total=0,
-        material_mm3=0,
-        reason=code,
-        native_text=text,
-    )

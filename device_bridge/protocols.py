@@ -5,7 +5,7 @@ Units: °C, mm, mm/s, W, J, percent; times in seconds on the monotonic clock unl
 """
 
 from asyncio import Future
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
@@ -121,7 +121,8 @@ class JobSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunResult:
-    """How a run ended. ``outcome``: finished, failed, cancelled or unknown.
+    """How a run ended that the machine was sent. ``outcome``: finished, failed, cancelled or
+    unknown.
 
     ``material_mm3`` counts what acknowledged lines pushed out of the nozzle.
     """
@@ -212,6 +213,8 @@ class LinkLost:
 
 DeviceEvent = StatusChanged | Sampled | Progressed | LinkLost
 Listener = Callable[[DeviceEvent], None]
+Beginning = Callable[[], Awaitable[None]]
+"""Awaited when a program was found good and its machine ready, before the first byte of it."""
 
 
 class Transport(Protocol):
@@ -242,8 +245,11 @@ class DeviceDriver(Protocol):
     async def disconnect(self) -> None:
         """Give the port back. The machine is left as it is."""
 
-    async def execute_job(self, job: JobSpec) -> RunHandle:
-        """Start a program; returns when the device accepted it, not when it ended."""
+    async def execute_job(self, job: JobSpec, *, beginning: Beginning | None = None) -> RunHandle:
+        """Start a program; returns when it is on its way, not when it ended.
+
+        Raises a ``DeviceError`` before the first byte of the program, or not at all.
+        """
 
     def get_status(self) -> DeviceStatus:
         """The last known status; never waits for the machine."""

@@ -13,6 +13,7 @@ from device_bridge.protocols import (
     TelemetrySample,
 )
 from device_bridge.telemetry.deadband import Deadband
+from device_bridge.work import Work
 
 PROGRESS_STEP = 5
 
@@ -25,6 +26,7 @@ class Reporter:
         self._courier = courier
         self._deadband = Deadband()
         self._percent = 0
+        self._awaited: Work | None = None
         self._reports: asyncio.Queue[tuple[str, dict[str, Any]]] = asyncio.Queue()
 
     async def run(self) -> None:
@@ -32,6 +34,11 @@ class Reporter:
         while True:
             name, payload = await self._reports.get()
             await self._courier.post(self._node_id, name, payload)
+            self._reports.task_done()
+
+    async def written(self) -> None:
+        """Return when all that was said so far is in the outbox: what follows comes after it."""
+        await self._reports.join()
 
     def connected(self, identity: DeviceIdentity, status: DeviceStatus, *, virtual: bool) -> None:
         """The machine was reached; its status is told anew."""
@@ -69,12 +76,17 @@ class Reporter:
         latency = round(receipt.latency_ms)
         self._say("RecordEmergencyStop", stopped_by=stopped_by, latency_ms=latency)
 
-    def begun(self) -> None:
-        """A new build: progress counts from 0."""
+    def begins(self, work: Work) -> None:
+        """A new build: it starts when the machine acknowledges something; progress is 0."""
         self._percent = 0
+        self._awaited = work
 
     def progressed(self, event: Progressed) -> None:
-        """Every 5 % is told, 100 % by the end of the build itself."""
+        """The first acknowledgement is the start. Every 5 % is told, 100 % by the end itself."""
+        if self._awaited is not None:
+            start = {"build_id": self._awaited.build_id, "epoch": self._awaited.epoch}
+            self._awaited = None
+            self._reports.put_nowait(("StartBuild", start))
         percent = event.lines_done * 100 // event.lines_total
         step = percent - percent % PROGRESS_STEP
         if self._percent < step < 100:

@@ -2,17 +2,24 @@
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import structlog
 
 from device_bridge.energy import EnergyCount
-from device_bridge.errors import DeviceError, EmergencyLatchedError, MachineBusyError, NotHeldError
+from device_bridge.errors import (
+    DeviceError,
+    EmergencyLatchedError,
+    MachineBusyError,
+    NotHeldError,
+    WithdrawnError,
+)
 from device_bridge.heat_guard import HeatGuard
 from device_bridge.journal import BuildState, Entry, Journal
 from device_bridge.outbox import Courier
-from device_bridge.outcomes import ending, refused, unknown
+from device_bridge.outcomes import ending, unknown
 from device_bridge.protocols import (
     Availability,
     DeviceDriver,
@@ -109,22 +116,23 @@ class Session:
             group.create_task(self._reporter.run())
             group.create_task(self._stay_connected())
 
-    async def perform(self, work: Work, program: Path) -> RunResult:
+    async def perform(
+        self, work: Work, program: Path, *, wanted: Callable[[], bool] = lambda: True
+    ) -> RunResult:
         """Run one accepted build to its end and report it.
 
-        The journal says STARTED before the first byte is written.
+        The journal says STARTED once program and machine are found good and before the first
+        byte; the core hears it at the first acknowledgement. Raises a ``DeviceError`` when no
+        byte was written: ``WithdrawnError`` when the build is not ``wanted`` any more.
         """
         if self._work is not None or not self._ready.is_set():
             raise MachineBusyError(f"machine of node {self.node_id} is {self.state}")
         self._work = work
-        self._reporter.begun()
+        self._reporter.begins(work)
         self._ready.clear()
         try:
             await self._energy.begin()
-            start = {"build_id": work.build_id, "epoch": work.epoch}
-            await self._record(work, BuildState.STARTED, reports=(("StartBuild", start),))
-            self._sampler.belongs_to(work.build_id)
-            result = await self._drive(work, program)
+            result = await self._drive(work, program, wanted)
             await self._conclude(work, result)
             return result
         finally:
@@ -255,15 +263,16 @@ class Session:
         question = unknown(entry.work, reason, facts=entry.facts, status=self.status)
         await self._record(entry.work, BuildState.UNKNOWN, reports=(question,))
 
-    async def _drive(self, work: Work, program: Path) -> RunResult:
+    async def _drive(self, work: Work, program: Path, wanted: Callable[[], bool]) -> RunResult:
+        async def beginning() -> None:
+            await self._record(work, BuildState.STARTED)
+            if not wanted():
+                raise WithdrawnError(f"build {work.build_id} was withdrawn")
+            self._sampler.belongs_to(work.build_id)
+
         self.state = SessionState.STREAMING
-        try:
-            handle = await self._driver.execute_job(
-                JobSpec(build_id=work.build_id, program=program)
-            )
-        except DeviceError as refusal:
-            return refused(refusal.code, refusal.message)
-        return await handle.result
+        job = JobSpec(build_id=work.build_id, program=program)
+        return await (await self._driver.execute_job(job, beginning=beginning)).result
 
     async def _conclude(self, work: Work, result: RunResult) -> None:
         measured = await self._energy.figures()
@@ -279,6 +288,7 @@ class Session:
         facts: dict[str, Any] | None = None,
         reports: tuple[tuple[str, dict[str, Any]], ...] = (),
     ) -> None:
+        await self._reporter.written()
         await self._journal.record(work, state, facts=facts, reports=reports)
         self._courier.wake(self.node_id)
 

@@ -1,9 +1,11 @@
 """What every driver has: a state, at most one run, at most one stop receipt."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from time import monotonic
 from typing import Generic, TypeVar
 
+from device_bridge import gcode
 from device_bridge.drivers.run import Run
 from device_bridge.drivers.state import MachineState
 from device_bridge.errors import (
@@ -14,11 +16,13 @@ from device_bridge.errors import (
 )
 from device_bridge.protocols import (
     Availability,
+    Beginning,
     DeviceEvent,
     DeviceStatus,
     EmergencyStop,
     EStopReceipt,
     Execution,
+    JobSpec,
     Listener,
     Progressed,
 )
@@ -71,6 +75,22 @@ class Driver(Generic[State]):
             raise LinkLostError("the machine is not connected")
         if self._running:
             raise MachineBusyError("a program is running already")
+
+    def _require_ready(self) -> None:
+        """Raise when no program may begin now; a dialect adds its own reasons."""
+        self._require_free()
+
+    async def _survey(
+        self, job: JobSpec, *, longest: int, beginning: Beginning | None
+    ) -> gcode.Survey:
+        """Everything that can refuse a program, in this order; afterwards bytes may be written."""
+        self._require_ready()
+        survey = await asyncio.to_thread(gcode.survey, job.program, longest=longest)
+        self._require_ready()
+        if beginning is not None:
+            await beginning()
+            self._require_ready()
+        return survey
 
     def _latch(self) -> None:
         self._state.become(self._state.status.but(emergency_stop=EmergencyStop.TRIGGERED))

@@ -3,7 +3,6 @@
 import asyncio
 from time import monotonic
 
-from device_bridge import gcode
 from device_bridge.dialects import grbl
 from device_bridge.drivers.base import Driver
 from device_bridge.drivers.grbl_state import GrblState
@@ -22,6 +21,7 @@ from device_bridge.errors import (
 )
 from device_bridge.protocols import (
     Availability,
+    Beginning,
     CalibrationResult,
     DeviceIdentity,
     DeviceStatus,
@@ -76,11 +76,9 @@ class GrblMachine(Driver[GrblState]):
         self._wire.close()
         self._state.become(DeviceStatus(emergency_stop=self._state.status.emergency_stop))
 
-    async def execute_job(self, job: JobSpec) -> RunHandle:
+    async def execute_job(self, job: JobSpec, *, beginning: Beginning | None = None) -> RunHandle:
         """Check the whole program, then begin to feed it."""
-        self._require_ready()
-        survey = await asyncio.to_thread(gcode.survey, job.program, longest=grbl.LONGEST_COMMAND)
-        self._require_ready()
+        survey = await self._survey(job, longest=grbl.LONGEST_COMMAND, beginning=beginning)
         run = Run(job, survey, longest=grbl.LONGEST_COMMAND, after=() if survey.ends else ("M30",))
         self._run = run
         self._state.running = True
@@ -293,7 +291,7 @@ class GrblMachine(Driver[GrblState]):
         self._state.tell(LinkLost(error))
 
     def _require_ready(self) -> None:
-        self._require_free()
+        super()._require_ready()
         execution = self._state.status.execution
         if execution not in {Execution.READY, Execution.PROGRAM_COMPLETED}:
             raise MachineBusyError(f"the machine is {execution}")

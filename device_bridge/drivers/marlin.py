@@ -3,7 +3,6 @@
 import asyncio
 from time import monotonic
 
-from device_bridge import gcode
 from device_bridge.dialects import marlin
 from device_bridge.drivers.base import Driver
 from device_bridge.drivers.marlin_state import MarlinState
@@ -19,6 +18,7 @@ from device_bridge.errors import (
 )
 from device_bridge.protocols import (
     Availability,
+    Beginning,
     CalibrationResult,
     DeviceIdentity,
     DeviceStatus,
@@ -77,10 +77,10 @@ class MarlinPrinter(Driver[MarlinState]):
         self._wire.close()
         self._state.become(DeviceStatus(emergency_stop=self._state.status.emergency_stop))
 
-    async def execute_job(self, job: JobSpec) -> RunHandle:
-        """Check the whole program, then begin to feed it."""
-        self._require_ready()
-        survey = await asyncio.to_thread(gcode.survey, job.program, longest=marlin.LONGEST_COMMAND)
+    async def execute_job(self, job: JobSpec, *, beginning: Beginning | None = None) -> RunHandle:
+        """Check the whole program, then begin to feed it. ``M75``, which moves nothing, is first:
+        its answer says that the printer takes the program."""
+        survey = await self._survey(job, longest=marlin.LONGEST_COMMAND, beginning=beginning)
         for command in self._heat_reports(REPORT_RUNNING_S):
             await self._wire.ask(command)
         self._require_ready()
@@ -260,6 +260,6 @@ class MarlinPrinter(Driver[MarlinState]):
         self._state.tell(LinkLost(error))
 
     def _require_ready(self) -> None:
-        self._require_free()
+        super()._require_ready()
         if self._state.status.execution is Execution.STOPPED:
             raise MachineHaltedError(self._state.halt_text)

@@ -3,7 +3,8 @@
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from device_bridge import gcode
 from device_bridge.agent import Agent
 from device_bridge.journal import KEPT, BuildState, Journal
 from device_bridge.machines import write_machines
@@ -165,6 +167,82 @@ async def test_an_unreadable_message_holds_up_nobody(tmp_path: Path) -> None:
         core.put("a-bad", {"node_id": NODE, "build_id": 7})
         core.order("b1", NODE, printed(20))
         await core.told("FinishBuild")
+
+
+async def test_a_program_that_is_refused_has_never_begun(tmp_path: Path) -> None:
+    async with shop(tmp_path) as place, bridge(tmp_path) as (_, core):
+        core.order("b1", NODE, "G28\nM112\n")
+        failed = await core.told("FailBuild")
+        assert (failed["build_id"], failed["reason"]) == ("b1", "BAD_PROGRAM")
+        assert not core.commands("StartBuild")
+        assert place.machines[0].ledger.counts.starts == 0
+        core.order("b2", NODE, printed(10))  # bed and machine are free
+        await core.told("FinishBuild")
+        assert [line["build_id"] for line in core.commands("StartBuild")] == ["b2"]
+
+
+@pytest.fixture
+def reading(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[threading.Event, threading.Event]]:
+    """Programs are surveyed as long as the test wants: it began; it may end."""
+    begun, may_end = threading.Event(), threading.Event()
+    survey = gcode.survey
+
+    def slow(program: Path, *, longest: int) -> gcode.Survey:
+        begun.set()
+        may_end.wait(10)
+        return survey(program, longest=longest)
+
+    monkeypatch.setattr(gcode, "survey", slow)
+    yield begun, may_end
+    may_end.set()
+
+
+async def test_a_stop_while_the_program_is_read_fails_a_build_that_never_began(
+    tmp_path: Path, reading: tuple[threading.Event, threading.Event]
+) -> None:
+    begun, may_end = reading
+    async with shop(tmp_path) as place, bridge(tmp_path) as (agent, core):
+        core.order("b1", NODE, printed(20))
+        await until(begun.is_set)
+        await agent.emergency_stop(NODE, "user/otto")
+        may_end.set()
+        assert (await core.told("FailBuild"))["reason"] == "EMERGENCY_STOP_LATCHED"
+        assert not core.commands("StartBuild")
+        assert place.machines[0].ledger.counts.starts == 0
+
+
+async def test_a_cancel_while_the_program_is_read_withdraws_the_build(
+    tmp_path: Path, reading: tuple[threading.Event, threading.Event]
+) -> None:
+    begun, may_end = reading
+    async with shop(tmp_path) as place, bridge(tmp_path) as (agent, core):
+        message = core.order("b1", NODE, printed(20))
+        await until(begun.is_set)
+        asked = {"node_id": message["node_id"], "build_id": "b1"}
+        assert (await agent.control("cancel", asked))["ok"]
+        await asyncio.sleep(0.1)
+        may_end.set()
+        assert (await core.told("ConfirmCancelled"))["material_mg"] == 0
+        assert not core.commands("StartBuild")
+        assert not core.commands("FailBuild")
+        assert place.machines[0].ledger.counts.starts == 0
+
+
+async def test_a_bridge_killed_before_the_first_acknowledgement_asks(tmp_path: Path) -> None:
+    core = FileCore(tmp_path / "core")
+    message = core.order("b1", NODE, printed(20))
+    (tmp_path / "core" / "work" / NODE / "b1.json").unlink()
+    work = parse_work(json.dumps(message).encode())
+    journal = Journal(tmp_path / "bridge" / "journal.db", clock=SystemClock())
+    await journal.open()
+    await journal.accept(work)
+    await journal.record(work, BuildState.STARTED)  # and here the bridge was killed
+    await journal.close()
+    async with shop(tmp_path) as place, bridge(tmp_path):
+        assert (await core.told("ReportOutcomeUnknown"))["build_id"] == "b1"
+        await asyncio.sleep(0.3)
+        assert not core.commands("StartBuild")
+        assert place.machines[0].ledger.counts.starts == 0
 
 
 async def test_reports_wait_for_a_core_that_is_away_and_come_in_order(tmp_path: Path) -> None:

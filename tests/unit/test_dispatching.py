@@ -164,6 +164,9 @@ def test_a_build_refused_before_it_began_gives_everything_back_and_tries_the_nex
         steps.follow(command)
     (choice,) = commands(steps.when(back[-1]))
     assert (choice.attempt, choice.node_id) == (2, other)
+    fleet = steps.processes.fleet
+    assert (fleet.nodes[node].status, fleet.nodes[node].bed_clear) == ("IDLE", True)
+    assert fleet.parts[part].pieces == ["ORDERED"]
 
 
 def test_a_refused_reservation_reverts_the_attempt() -> None:
