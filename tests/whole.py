@@ -4,87 +4,36 @@ kill programs and look at what is left."""
 import contextlib
 import json
 import os
-import re
 import shutil
 import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
-from uuid import uuid4
 
 import psutil
 
-from commands.tokens import Signer
 from domain.shared.errors import ImeweError, UnavailableError
 from ops.cli.client import Client
-from ops.demo.scene import FILAMENT, PRINTER, Machine
+from ops.demo.scene import Machine
 from ops.demo.shop import furnish
 from ops.demo.system import Running
 from ops.hosting.children import Child, Program
 from ops.hosting.units import service_command
-from ops.keys import token_keys
 from ops.settings import Settings
 from ops.supervisor import SERVICES
+from tests.whole_orders import CLEAR, JOB, LOTS, NODES, SCRAP, SUBMIT, TWO_PRINTERS
 
 T = TypeVar("T")
 
 ENDED = frozenset({"COMPLETED", "FAILED", "CANCELLED", "REJECTED"})
+CLOSED = frozenset({"INSPECTED", "FAILED", "CANCELLED"})
+"""Builds of which nothing more will be told."""
 PROGRAMS = ("nats", "postgres", *SERVICES)
 """Everything that the supervisor keeps running."""
 PATIENCE_S = 90.0
-PROBLEMS = "problems { code message field remedy }"
-SUBMIT = f"""mutation($input: SubmitJobInput!, $commandId: ID) {{
-  submitJob(input: $input, commandId: $commandId) {{ jobId position commandId {PROBLEMS} }} }}"""
-CANCEL = f"""mutation($id: ID!, $commandId: ID) {{
-  cancelJob(jobId: $id, commandId: $commandId) {{ jobId position commandId {PROBLEMS} }} }}"""
-SCRAP = f"""mutation($id: ID!, $piece: Int!) {{ scrapPiece(partId: $id, piece: $piece,
-  reason: "nobody saw it end") {{ partId position {PROBLEMS} }} }}"""
-PASS = f"""mutation($id: ID!, $piece: Int!) {{ passPiece(partId: $id, piece: $piece) {{
-  partId position {PROBLEMS} }} }}"""
-CLEAR = f"mutation($id: ID!) {{ clearBed(nodeId: $id) {{ nodeId position {PROBLEMS} }} }}"
-RECEIVE = f"""mutation($node: ID!, $material: String!, $lot: String!, $mg: Int53!,
-    $commandId: ID) {{
-  receiveMaterial(nodeId: $node, materialType: $material, lot: $lot, quantityMg: $mg,
-    commandId: $commandId) {{ inventoryId position {PROBLEMS} }} }}"""
-JOB = """query($id: ID!, $atLeast: Position) { job(id: $id, atLeast: $atLeast) {
-  id status priority cancelRequested position
-  parts { id name productionStatus quantity passed failure reasons { code message remedy }
-    pieces { piece status buildId nodeId reason replacement }
-    builds { id nodeId piece attempt status percent reason facts epoch passed } } } }"""
-NODES = """{ nodes { edges { node { id name status virtual connected bedClear held epoch
-  disconnectReason run { buildId } } } } }"""
-LOTS = """{ inventory(first: 100) { edges { node { id nodeId materialType lot suppliedMg freeMg
-  reservedMg consumedMg wastedMg inTransitMg adjustedMg } } } }"""
-
-
-def printer(name: str, **how: Any) -> Machine:
-    """A virtual printer; ``how``: ``faults`` as in ``device_bridge.virtual.faults``, or a changed
-    ``profile``."""
-    profile = {**PRINTER, "energyEfficiency": 0.5, **how.pop("profile", {})}
-    return Machine(name=name, dialect="marlin", profile=profile, stock=FILAMENT, **how)
-
-
-TWO_PRINTERS = (printer("virtual-printer-1"), printer("virtual-printer-2"))
-
-
-def small_program(folder: Path, *, layers: int = 40, side: float = 40.0) -> Path:
-    """A program that a virtual printer of the demo's speed works on for some seconds."""
-    lines = ["; a hollow box, written by hand", "M140 S60", "M104 S210", "G21", "G90", "M82"]
-    lines += ["G28", "M190 S60", "M109 S210", "G92 E0"]
-    length = 0.0
-    for layer in range(1, layers + 1):
-        lines.append(f"G1 Z{layer * 0.2:.2f} F600")
-        for x, y in ((0.0, 0.0), (side, 0.0), (side, side), (0.0, side), (0.0, 0.0)):
-            length += side * 0.033
-            lines.append(f"G1 X{100 + x:.2f} Y{80 + y:.2f} E{length:.4f} F1500")
-    lines += ["M104 S0", "M140 S0", ""]
-    path = folder / f"hollow_box_{layers}.gcode"
-    path.write_text("\n".join(lines))
-    return path
 
 
 class Whole:
@@ -101,7 +50,8 @@ class Whole:
         self._running: Running | None = None
         self.up()
         try:
-            self.portal = Client.signed_in(self.url, mail=self.system.mail, password=self.password)
+            mail, password = self.system.mail, self.system.password
+            self.portal = Client.signed_in(self.url, mail=mail, password=password)
         except BaseException:
             self.system.close()
             raise
@@ -114,10 +64,6 @@ class Whole:
     @property
     def url(self) -> str:
         return self.system.url
-
-    @property
-    def password(self) -> str:
-        return self.system.password
 
     def up(self) -> None:
         """`imewe up` on the home, again after the supervisor was killed."""
@@ -152,24 +98,6 @@ class Whole:
             self._shop.stop()
         if self._running:
             self._running.close()
-
-    def person(self, role: str, organisation_id: str = "", account_id: str = "") -> Client:
-        """The conversation of somebody with one role, by default in the admin's organisation."""
-        return Client(self.url, self.token(role, organisation_id, account_id))
-
-    def token(
-        self, role: str, organisation_id: str = "", account_id: str = "", *, ttl_s: int = 600
-    ) -> str:
-        """A good token of somebody; below zero, ``ttl_s`` makes an expired one."""
-        place = organisation_id or self.organisation_id
-        return Signer(token_keys(self.home).private).sign(
-            account_id=account_id or str(uuid4()),
-            name="somebody",
-            grants=[{"role": role, "organisation_id": place}],
-            token_id=uuid4().hex,
-            now=datetime.now(UTC),
-            ttl_s=ttl_s,
-        )
 
     @cached_property
     def organisation_id(self) -> str:
@@ -242,44 +170,53 @@ class Whole:
         return str(self.command(SUBMIT, input=order)["jobId"])
 
     def job(self, job_id: str) -> dict[str, Any]:
-        """The order as the read side has it, with everything that we did to it."""
-        own = [position for about, position in self.acknowledged if about == job_id]
-        position = str(max(own)) if own else None
-        found = self.portal.execute(JOB, {"id": job_id, "atLeast": position})["job"]
+        """The order as the read side has it, with everything that we did."""
+        found = self.portal.execute(JOB, {"id": job_id, "atLeast": self._seen})["job"]
         assert found is not None, f"job {job_id} is not there"
         return dict(found)
 
+    @property
+    def _seen(self) -> str:
+        """What every question must take into account: whatever we were told that we did."""
+        return str(max((position for _, position in self.acknowledged), default=0))
+
     def nodes(self) -> list[dict[str, Any]]:
-        return [edge["node"] for edge in self.portal.execute(NODES)["nodes"]["edges"]]
+        found = self.portal.execute(NODES, {"at": self._seen})
+        return [edge["node"] for edge in found["nodes"]["edges"]]
 
     def node(self, node_id: str) -> dict[str, Any]:
         return next(node for node in self.nodes() if node["id"] == node_id)
 
     def lots(self) -> list[dict[str, Any]]:
-        return [edge["node"] for edge in self.portal.execute(LOTS)["inventory"]["edges"]]
+        found = self.portal.execute(LOTS, {"at": self._seen})
+        return [edge["node"] for edge in found["inventory"]["edges"]]
 
     def until_job(
         self, job_id: str, holds: Callable[[dict[str, Any]], bool], what: str, **how: Any
     ) -> dict[str, Any]:
         """Wait until something holds of a job, and return the job."""
+        last: dict[str, Any] = {}
 
         def look() -> dict[str, Any] | None:
-            found = self.job(job_id)
-            return found if holds(found) else None
+            last.update(self.job(job_id))
+            return dict(last) if holds(last) else None
 
-        return self.until(look, f"job {job_id}: {what}", **how)
+        try:
+            return self.until(look, f"job {job_id}: {what}", **how)
+        except AssertionError as error:
+            raise AssertionError(f"{error}: {json.dumps(last, indent=1)}") from error
 
     def until_ended(self, job_id: str, *, operator: bool = True, within: float = PATIENCE_S) -> Any:
-        """Wait for the end of a job. With an ``operator`` questions are answered: the piece is
-        scrapped and the bed cleared."""
+        """Wait until a job and all its builds have ended. With an ``operator`` questions are
+        answered: the piece is scrapped and the bed cleared."""
 
-        def look() -> dict[str, Any] | None:
-            found = self.job(job_id)
+        def ended(job: dict[str, Any]) -> bool:
             if operator:
-                self.answer_questions(found)
-            return found if found["status"] in ENDED else None
+                self.answer_questions(job)
+            builds = {build["status"] for part in job["parts"] for build in part["builds"]}
+            return job["status"] in ENDED and builds <= CLOSED
 
-        return self.until(look, f"the end of job {job_id}", within=within)
+        return self.until_job(job_id, ended, "its end", within=within)
 
     def questions(self, job: dict[str, Any]) -> list[tuple[str, int, str]]:
         """(part, piece, node) of each build whose outcome nobody knows yet."""
@@ -347,7 +284,7 @@ def _is(child: psutil.Process, name: str) -> bool:
         words = child.cmdline()
     except psutil.Error:
         return False
-    program = Path(words[0]).name if words else ""
-    if name in ("nats", "postgres"):
-        return re.match("nats-server" if name == "nats" else "postgres", program) is not None
-    return words[-4:-3] == [name] or f" run {name} " in f" {' '.join(words)} "
+    programs = {"nats": "nats-server", "postgres": "postgres"}
+    if name in programs:
+        return bool(words) and Path(words[0]).name.startswith(programs[name])
+    return f" run {name} " in f" {' '.join(words)} "

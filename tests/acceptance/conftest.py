@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from domain.shared.errors import ImeweError
-from tests.whole import Whole, small_program, whole_system
+from tests.whole import Whole, whole_system
 from tests.whole_invariants import Refusal, stored_messages, whole_log
+from tests.whole_orders import small_program
 
 
 @pytest.fixture(scope="package")

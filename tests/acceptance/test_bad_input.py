@@ -11,8 +11,10 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from tests.whole import SUBMIT, Whole, small_program
+from tests.whole import Whole
 from tests.whole_invariants import Refusal, check_everything, stored_messages
+from tests.whole_orders import SUBMIT, small_program
+from tests.whole_people import token
 
 pytestmark = pytest.mark.stack
 
@@ -55,7 +57,7 @@ def test_a_file_that_is_none_of_ours_is_refused_at_the_door(
 
 def _send(whole: Whole, body: bytes, **headers: str) -> httpx.Response:
     given = {
-        "Authorization": f"Bearer {whole.token('designer')}",
+        "Authorization": f"Bearer {token(whole, 'designer')}",
         "Content-Type": f"multipart/form-data; boundary={BOUNDARY}",
         **{name.replace("_", "-"): value for name, value in headers.items()},
     }
@@ -93,7 +95,7 @@ def test_a_file_over_the_limit_is_refused_before_it_is_sent(whole: Whole) -> Non
     place = urlsplit(whole.url)
     with closing(HTTPConnection(str(place.hostname), place.port, timeout=30)) as connection:
         connection.putrequest("POST", "/v1/artifacts")
-        connection.putheader("Authorization", f"Bearer {whole.token('designer')}")
+        connection.putheader("Authorization", f"Bearer {token(whole, 'designer')}")
         connection.putheader("Content-Type", f"multipart/form-data; boundary={BOUNDARY}")
         connection.putheader("Content-Length", str(LIMIT_BYTES * 2))
         connection.endheaders()

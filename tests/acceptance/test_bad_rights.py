@@ -16,8 +16,10 @@ from commands.tokens import Signer
 from domain.shared.errors import ForbiddenError, ImeweError, UnauthenticatedError
 from ops.cli.client import Client
 from ops.clock import SystemClock
-from tests.whole import CANCEL, CLEAR, JOB, PASS, RECEIVE, SUBMIT, Whole
+from tests.whole import Whole
 from tests.whole_invariants import Refusal
+from tests.whole_orders import CANCEL, CLEAR, JOB, PASS, RECEIVE, SUBMIT
+from tests.whole_people import person, token
 
 pytestmark = pytest.mark.stack
 
@@ -42,7 +44,7 @@ def _forged(whole: Whole) -> str:
 
 def _promoted(whole: Whole) -> str:
     """A viewer's token whose claims were changed to an admin's."""
-    head, claims, signature = whole.token("viewer").split(".")
+    head, claims, signature = token(whole, "viewer").split(".")
     told = json.loads(base64.urlsafe_b64decode(claims + "=="))
     told["grants"] = [{"role": "admin", "organisation_id": whole.organisation_id}]
     changed = base64.urlsafe_b64encode(json.dumps(told).encode()).decode().rstrip("=")
@@ -50,14 +52,14 @@ def _promoted(whole: Whole) -> str:
 
 
 def _unsigned(whole: Whole) -> str:
-    _, claims, _ = whole.token("admin").split(".")
+    _, claims, _ = token(whole, "admin").split(".")
     head = base64.urlsafe_b64encode(b'{"alg":"none","typ":"JWT"}').decode().rstrip("=")
     return f"{head}.{claims}."
 
 
 BAD_TOKENS: dict[str, Callable[[Whole], str]] = {
     "none": lambda whole: "",
-    "expired": lambda whole: whole.token("admin", ttl_s=-1),
+    "expired": lambda whole: token(whole, "admin", ttl_s=-1),
     "forged": _forged,
     "promoted": _promoted,
     "unsigned": _unsigned,
@@ -109,7 +111,7 @@ STOP = """mutation($id: ID!) { emergencyStop(nodeId: $id) { nodeId
 def test_only_designers_and_admins_order(
     whole: Whole, refused: Refusal, program: Path, digest: str, role: str
 ) -> None:
-    with whole.person(role) as person:
+    with person(whole, role) as person:
         with refused("FORBIDDEN"):
             person.command(SUBMIT, {"input": _order(digest)})
         with refused("FORBIDDEN"):
@@ -121,7 +123,7 @@ def test_only_staff_clears_beds_and_stops_machines(
     whole: Whole, refused: Refusal, role: str
 ) -> None:
     node_id = next(iter(whole.names))
-    with whole.person(role) as person:
+    with person(whole, role) as person:
         for document in (CLEAR, STOP):
             with refused("FORBIDDEN"):
                 person.command(document, {"id": node_id})
@@ -130,7 +132,7 @@ def test_only_staff_clears_beds_and_stops_machines(
 
 @pytest.mark.parametrize("role", ["viewer", "auditor", "operator", "designer", "vendor"])
 def test_only_admins_open_accounts(whole: Whole, refused: Refusal, role: str) -> None:
-    with whole.person(role) as person, refused("FORBIDDEN"):
+    with person(whole, role) as person, refused("FORBIDDEN"):
         person.command(OPEN)
 
 
@@ -138,13 +140,13 @@ def test_only_admins_open_accounts(whole: Whole, refused: Refusal, role: str) ->
 def test_only_vendors_and_admins_register_machines(
     whole: Whole, refused: Refusal, role: str
 ) -> None:
-    with whole.person(role) as person, refused("FORBIDDEN"):
+    with person(whole, role) as person, refused("FORBIDDEN"):
         person.command(REGISTER)
     assert "mine" not in {node["name"] for node in whole.nodes()}
 
 
 def test_a_designer_cannot_cancel_a_colleagues_order(whole: Whole, digest: str) -> None:
-    with whole.person("designer") as owner, whole.person("designer") as colleague:
+    with person(whole, "designer") as owner, person(whole, "designer") as colleague:
         payload = owner.command(SUBMIT, {"input": _order(digest)})
         job_id = payload["jobId"]
         whole.acknowledged.append((job_id, int(payload["position"])))
@@ -162,7 +164,7 @@ def test_another_organisations_objects_are_not_found_whatever_is_asked(
     whole.until_ended(job_id)
     part_id = whole.job(job_id)["parts"][0]["id"]
     node_id = next(iter(whole.names))
-    with whole.person("admin", ELSEWHERE) as other:
+    with person(whole, "admin", ELSEWHERE) as other:
         for document, variables in (
             (CANCEL, {"id": job_id}),
             (PASS, {"id": part_id, "piece": 0}),
@@ -177,14 +179,14 @@ def test_another_organisations_objects_are_not_found_whatever_is_asked(
         assert other.execute(JOB, {"id": job_id})["job"] is None
         for field in ("jobs", "nodes", "inventory", "eventHistory", "accounts"):
             assert other.execute(f"{{ {field} {{ edges {{ cursor }} }} }}")[field]["edges"] == []
-        headers = {"Authorization": f"Bearer {whole.token('admin', ELSEWHERE)}"}
+        headers = {"Authorization": f"Bearer {token(whole, 'admin', ELSEWHERE)}"}
         answer = httpx.get(f"{whole.url}/v1/artifacts/{digest}", headers=headers, trust_env=False)
         assert (answer.status_code, answer.json()["code"]) == (404, "NOT_FOUND")
 
 
 def test_a_grant_elsewhere_is_no_grant_here(whole: Whole, refused: Refusal, digest: str) -> None:
     headers = {"Imewe-Organisation": whole.organisation_id}
-    with whole.person("admin", ELSEWHERE) as other:
+    with person(whole, "admin", ELSEWHERE) as other:
         other._http.headers.update(headers)
         with refused("NOT_FOUND", "parts.0.artifactDigest"):
             other.command(SUBMIT, {"input": _order(digest)})

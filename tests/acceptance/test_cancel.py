@@ -12,8 +12,10 @@ from uuid import uuid4
 import pytest
 
 from domain.shared.errors import IllegalTransitionError
-from tests.whole import CANCEL, PROBLEMS, SUBMIT, Whole
+from tests.whole import Whole
 from tests.whole_invariants import check_everything, whole_log
+from tests.whole_orders import CANCEL, PROBLEMS, SUBMIT
+from tests.whole_people import person
 
 pytestmark = pytest.mark.stack
 
@@ -69,7 +71,7 @@ def test_an_order_that_nobody_can_judge_yet_is_cancelled_at_once(
 ) -> None:
     """SUBMITTED: an organisation without machines cannot even validate it."""
     organisation = str(uuid4())
-    with whole.person("admin", organisation) as admin:
+    with person(whole, "admin", organisation) as admin:
         digest = admin.upload(program)["digest"]
         part = {"name": "box", "artifactDigest": digest, "materialType": "PLA"}
         sent = admin.command(SUBMIT, {"input": {"name": "early", "parts": [part]}})

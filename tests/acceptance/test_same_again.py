@@ -11,8 +11,10 @@ import pytest
 from domain.shared.errors import ConflictError, DuplicateCommandError, ImeweError
 from ops.cli.client import Client
 from ops.eventstore.reader import recorded_event
-from tests.whole import PROBLEMS, RECEIVE, SUBMIT, Whole
+from tests.whole import Whole
 from tests.whole_invariants import Refusal, check_everything, whole_log
+from tests.whole_orders import PROBLEMS, RECEIVE, SUBMIT
+from tests.whole_people import person, token
 
 pytestmark = pytest.mark.stack
 
@@ -60,7 +62,7 @@ def test_the_same_order_again_is_the_same_job(whole: Whole, digest: str, refused
 
 def test_the_same_id_of_another_person_is_another_command(whole: Whole, digest: str) -> None:
     name = uuid4().hex
-    with whole.person("designer") as one, whole.person("designer") as other:
+    with person(whole, "designer") as one, person(whole, "designer") as other:
         jobs = {
             person.command(SUBMIT, {"input": _order(digest, name), "commandId": name})["jobId"]
             for person in (one, other)
@@ -125,7 +127,7 @@ def _supplied(whole: Whole, lot: str) -> list[int]:
 def test_two_clients_at_one_job_are_both_told_the_truth(whole: Whole, digest: str) -> None:
     """Each change is in the log once, or was refused; the last one holds."""
     job_id = whole.submit_digest(digest, priority=1)
-    with Client(whole.url, whole.token("admin")) as other:
+    with Client(whole.url, token(whole, "admin")) as other:
         mine = [lambda p=p: whole.command(REPRIORITIZE, id=job_id, priority=p) for p in (3, 5, 7)]
         theirs = [
             lambda p=p: other.command(REPRIORITIZE, {"id": job_id, "priority": p})

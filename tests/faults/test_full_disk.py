@@ -14,8 +14,9 @@ import pytest
 from domain.shared.errors import ImeweError, StorageFullError
 from ops.hosting.home import make_home
 from ops.messaging.space import RESERVE, free_bytes
-from tests.whole import RECEIVE, SUBMIT, Whole, own_home, small_program, whole_at
+from tests.whole import Whole, own_home, whole_at
 from tests.whole_invariants import check_everything, whole_log
+from tests.whole_orders import RECEIVE, SUBMIT, small_program
 
 pytestmark = pytest.mark.stack
 
@@ -23,7 +24,7 @@ DISK_BYTES = 256 << 20
 SLACK_BYTES = 1 << 20
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def whole() -> Iterator[Whole]:
     if os.geteuid() != 0:
         pytest.skip("only root may mount a small disk")

@@ -11,8 +11,9 @@ from uuid import uuid4
 import pytest
 
 from domain.shared.errors import UnavailableError
-from tests.whole import CLEAR, PROGRAMS, RECEIVE, SUBMIT, Whole, small_program, whole_system
+from tests.whole import PROGRAMS, Whole, whole_system
 from tests.whole_invariants import check_everything
+from tests.whole_orders import CLEAR, RECEIVE, SUBMIT, small_program
 
 pytestmark = pytest.mark.stack
 
