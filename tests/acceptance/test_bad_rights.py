@@ -111,11 +111,11 @@ STOP = """mutation($id: ID!) { emergencyStop(nodeId: $id) { nodeId
 def test_only_designers_and_admins_order(
     whole: Whole, refused: Refusal, program: Path, digest: str, role: str
 ) -> None:
-    with person(whole, role) as person:
+    with person(whole, role) as visitor:
         with refused("FORBIDDEN"):
-            person.command(SUBMIT, {"input": _order(digest)})
+            visitor.command(SUBMIT, {"input": _order(digest)})
         with refused("FORBIDDEN"):
-            person.upload(program)
+            visitor.upload(program)
 
 
 @pytest.mark.parametrize("role", ["viewer", "auditor", "designer", "vendor"])
@@ -123,25 +123,25 @@ def test_only_staff_clears_beds_and_stops_machines(
     whole: Whole, refused: Refusal, role: str
 ) -> None:
     node_id = next(iter(whole.names))
-    with person(whole, role) as person:
+    with person(whole, role) as visitor:
         for document in (CLEAR, STOP):
             with refused("FORBIDDEN"):
-                person.command(document, {"id": node_id})
+                visitor.command(document, {"id": node_id})
     assert not whole.node(node_id)["run"]
 
 
 @pytest.mark.parametrize("role", ["viewer", "auditor", "operator", "designer", "vendor"])
 def test_only_admins_open_accounts(whole: Whole, refused: Refusal, role: str) -> None:
-    with person(whole, role) as person, refused("FORBIDDEN"):
-        person.command(OPEN)
+    with person(whole, role) as visitor, refused("FORBIDDEN"):
+        visitor.command(OPEN)
 
 
 @pytest.mark.parametrize("role", ["viewer", "auditor", "operator", "designer"])
 def test_only_vendors_and_admins_register_machines(
     whole: Whole, refused: Refusal, role: str
 ) -> None:
-    with person(whole, role) as person, refused("FORBIDDEN"):
-        person.command(REGISTER)
+    with person(whole, role) as visitor, refused("FORBIDDEN"):
+        visitor.command(REGISTER)
     assert "mine" not in {node["name"] for node in whole.nodes()}
 
 
