@@ -162,7 +162,8 @@ class GcodeReport:
 
     ``process`` is ``fdm``, ``mill``, ``laser`` or ``unknown``. ``lower_mm`` and ``upper_mm`` are
     the corners of what is made, in the program's own coordinates. ``unsafe`` names commands that
-    no program may give; see ``domain.part.sendable``.
+    no program may give; see ``domain.part.sendable``. ``broken`` says which motion cannot be read,
+    if any. ``lowest_extrusion_mm`` is 0 unless it extrudes below the bed.
     """
 
     lines: int
@@ -175,6 +176,8 @@ class GcodeReport:
     lower_mm: tuple[float, float, float] = (0.0, 0.0, 0.0)
     upper_mm: tuple[float, float, float] = (0.0, 0.0, 0.0)
     unsafe: Sequence[str] = ()
+    broken: str = ""
+    lowest_extrusion_mm: float = 0.0
     remarks: Sequence[str] = ()
 
 

@@ -17,6 +17,8 @@ Report = GeometryReport | GcodeReport
 
 SMALLEST_VOLUME_MM3: Final = 0.01
 PRINTING: Final = "fdm"
+LOWEST_EXTRUSION_MM: Final = -1.0
+"""A first layer pressed on the bed, or a bed offset, goes below zero by less than this."""
 TOLERANCE_MM: Final = 0.01
 """A part may be larger than a bed by this much: what rounding does to a file's coordinates."""
 
@@ -144,6 +146,23 @@ def _program_faults(report: GcodeReport, process: str) -> list[Reason]:
                 message="The program holds what only a machine's keeper may tell it: "
                 f"{', '.join(report.unsafe)}.",
                 remedy="Remove these commands from the program.",
+            )
+        )
+    if report.broken:
+        reasons.append(
+            Reason(
+                code="BROKEN_MOTION",
+                message=f"The program holds a motion that cannot be read: {report.broken}.",
+                remedy="Correct the line, or export the program anew.",
+            )
+        )
+    if report.process == PRINTING and report.lowest_extrusion_mm < LOWEST_EXTRUSION_MM:
+        reasons.append(
+            Reason(
+                code="BELOW_BED",
+                message=f"The program extrudes at Z {report.lowest_extrusion_mm:g} mm, "
+                "below the bed.",
+                remedy="Check the model's height in the slicer, and G92 and G91 in the program.",
             )
         )
     if process and report.process not in (process, "unknown"):

@@ -7,6 +7,7 @@ from typing import Final
 
 from domain.part.sendable import LONGEST_COMMAND, clean, forbidden, is_message
 from domain.part.toolpath import Box, Toolpath
+from domain.part.words import INCH_MM, MOTIONS, broken, split
 from domain.ports import GcodeReport
 from domain.shared.errors import InvalidInputError
 
@@ -14,11 +15,9 @@ LONGEST_LINE: Final = 64 * 1024
 FILAMENT_MM: Final = 1.75
 PRINTING: Final = "fdm"
 
-_WORD: Final = re.compile(r"([A-Za-z])\s*([-+]?(?:\d+\.?\d*|\.\d+))")
 _DIAMETER: Final = re.compile(r"filament_diameter\s*=\s*([\d.]+)")
 _NAME: Final = re.compile(r"[A-Za-z_]{3,}")
 _MACRO: Final = re.compile(r"[A-Z_]{3,}[A-Z0-9_]*(?:\s+[A-Z_]+=\S+)*")
-_INCH_MM: Final = 25.4
 _AXES: Final = frozenset("XYZE")
 
 
@@ -51,6 +50,7 @@ class GcodeReader:
         self._laser = False
         self._spindle_ever = False
         self._unsafe: dict[str, None] = {}
+        self._broken = ""
         self._longest = 0
         self._longest_line = 0
 
@@ -91,6 +91,8 @@ class GcodeReader:
             bed_c=round(self._bed),
             process=self._process(),
             unsafe=tuple(self._unsafe),
+            broken=self._broken,
+            lowest_extrusion_mm=round(self._path.lowest, 3),
             remarks=self._remarks(),
         )
 
@@ -105,19 +107,20 @@ class GcodeReader:
             return
         if is_message(text):
             return
-        pairs = _WORD.findall(text)
-        if not pairs or _NAME.match(text):
+        codes, others = split(text)
+        if not (codes or others) or _NAME.match(text):
             self._count_strange(text)
             return
-        words: dict[str, float] = {}
-        codes: list[str] = []
-        for letter, number in pairs:
-            name = letter.upper()
-            if name in "GM":
-                codes.append(f"{name}{float(number):g}")
-            else:
-                words[name] = float(number)
+        words = dict(others)
+        if not self._broken and self._moves(codes, words) and (why := broken(text, others)):
+            self._broken = f"line {self._lines}: {why}"
         self._obey(codes, words)
+
+    def _moves(self, codes: list[str], words: Mapping[str, float]) -> bool:
+        """Whether a block is a motion, by its own word or by one that still holds."""
+        if codes:
+            return not MOTIONS.isdisjoint(codes)
+        return bool(self._motion and _AXES & words.keys())
 
     def _obey(self, codes: list[str], words: Mapping[str, float]) -> None:
         axes_taken = False
@@ -136,7 +139,7 @@ class GcodeReader:
                 self._motion = code
                 return False
             case "G20" | "G21":
-                path.scale = _INCH_MM if code == "G20" else 1.0
+                path.scale = INCH_MM if code == "G20" else 1.0
             case "G90" | "G91":
                 path.absolute = path.absolute_e = code == "G90"
             case "M82" | "M83":

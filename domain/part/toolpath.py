@@ -54,6 +54,8 @@ class Toolpath:
         self.printed = Box()
         self.cut = Box()
         self.fed = Box()
+        self.lowest = 0.0
+        """Lowest Z, below the bed only, at which filament was pushed out."""
         self.plunges = False
         """Whether the tool went up or down while the spindle ran."""
         self._at: Point = (0.0, 0.0, 0.0)
@@ -132,6 +134,8 @@ class Toolpath:
         self.moves += 1
         first, last = points[0], points[-1]
         along = first[0] != last[0] or first[1] != last[1] or len(points) > 2
+        if extruded > 0:
+            self.lowest = min(self.lowest, first[2], last[2])
         boxes = [] if rapid else [self.fed]
         if extruded > 0 and along:
             boxes.append(self.printed)

@@ -14,7 +14,7 @@ from ops.fabrication.processes import Worker
 
 MEMORY_BYTES: Final = 4 * 1024**3
 TIMEOUT_S: Final = 120.0
-REPORT_VERSION: Final = "2"
+REPORT_VERSION: Final = "3"
 """Raise it when a report would come out differently, and old notes are no longer read."""
 
 

@@ -198,3 +198,17 @@ def test_a_material_without_settings_is_refused_with_those_there_are() -> None:
     with pytest.raises(InvalidInputError, match="PEEK") as refused:
         slice_profile("PEEK", LARGE)
     assert "PETG" in refused.value.remedy
+
+
+def test_a_motion_that_cannot_be_read_is_refused_with_its_line() -> None:
+    (reason,) = infeasible(
+        Demand(report=replace(PRINT, broken="line 7: 'Xnan' is no number"), material="PETG"), FLEET
+    )
+    assert reason.code == "BROKEN_MOTION"
+    assert "line 7" in reason.message
+
+
+@pytest.mark.parametrize(("lowest", "wanted"), [(-1.01, ["BELOW_BED"]), (-1.0, []), (0.0, [])])
+def test_a_print_below_the_bed_is_refused(lowest: float, wanted: list[str]) -> None:
+    below = replace(PRINT, lowest_extrusion_mm=lowest)
+    assert codes(Demand(report=below, material="PETG")) == wanted

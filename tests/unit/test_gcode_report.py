@@ -166,3 +166,33 @@ def test_reading_keeps_nothing_of_the_file() -> None:
         reader.feed(f"G1 X{i % 200} E{i}\n")
     assert reader.report().lines == 20_000
     assert not any(isinstance(kept, list) and kept for kept in vars(reader).values())
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("G1 Xnan Y5", "Xnan Y5"),
+        ("G1 X10 Y E2", "Y E2"),
+        ("G1 X1,5", ",5"),
+        ("G0 X10 20", "20"),
+        ("X5 Y--3", "Y--3"),
+        ("G1 X10 X20", "X stands twice"),
+        ("g1x1e1e-05", "E stands twice"),
+    ],
+)
+def test_a_motion_that_cannot_be_read_is_named_with_its_line(line: str, why: str) -> None:
+    made = report("G1 X10 E5 F600", line, "G1 X nan")
+    assert made.broken.startswith("line 2: ")
+    assert why in made.broken
+
+
+@pytest.mark.parametrize(
+    "line", ["g1x10.y.5e+5f600", "G90 G1 X1 E2", "G28 X Y", "G29 T", "M117 X nan X", "M862.3 P X"]
+)
+def test_what_firmware_reads_is_not_broken(line: str) -> None:
+    assert report("G1 X10 E5 F600", line).broken == ""
+
+
+def test_extruding_below_the_bed_is_seen_even_without_a_way() -> None:
+    assert report("G1 X10 E5 F600", "G1 Z-3 F600", "G1 E9").lowest_extrusion_mm == -3
+    assert report("G1 X10 E5 F600", "G1 Z-3 F600", "G1 X20").lowest_extrusion_mm == 0
