@@ -1,15 +1,14 @@
 """Programs as the bridge reads them: commands without comments, and the material they use."""
 
 import math
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from device_bridge.errors import BadProgramError
-from domain.part.sendable import clean, forbidden
+from domain.part.sendable import clean, forbidden, is_message
+from domain.part.words import INCH_MM, MOTIONS, split
 
-_WORD = re.compile(r"([A-Za-z])\s*(-?\d*\.?\d+)")
 LINK_OWN = ("%", "M110", "M113", "M155")
 """Line numbers, keep-alives and reports are the driver's: a program's word on them is left out."""
 
@@ -59,7 +58,7 @@ def volume_mm3(filament_mm: float, diameter_mm: float) -> int:
 
 
 class FilamentMeter:
-    """Adds up E moves: relative and absolute extrusion, ``G92``, retraction.
+    """Adds up E moves: relative and absolute extrusion, ``G92``, inches, retraction.
 
     ``filament_mm`` is what left the spool for good: the highest net length reached.
     """
@@ -69,40 +68,36 @@ class FilamentMeter:
         self._net = 0.0
         self._position = 0.0
         self._relative = False
+        self._moving = False
+        self._scale = 1.0
 
     def take(self, command: str) -> None:
         """Account for one acknowledged command."""
-        word = command.split(" ", 1)[0].upper()
-        if word in {"G0", "G1", "G2", "G3"}:
-            if "E" in command:
-                self._move(command)
-        elif word in {"M82", "G90"}:
-            self._relative = False
-        elif word in {"M83", "G91"}:
-            self._relative = True
-        elif word == "G92" and (value := _extrusion(command)) is not None:
-            self._position = value
-
-    def _move(self, command: str) -> None:
-        value = _extrusion(command)
+        if is_message(command):
+            return
+        codes, others = split(command)
+        for code in codes:
+            self._mode(code)
+        value = dict(others).get("E")
         if value is None:
             return
+        if "G92" in codes:
+            self._position = value * self._scale
+        elif not MOTIONS.isdisjoint(codes) or (self._moving and not codes):
+            self._move(value * self._scale)
+
+    def _mode(self, code: str) -> None:
+        if code in MOTIONS:
+            self._moving = True
+        elif code in {"M82", "G90"}:
+            self._relative = False
+        elif code in {"M83", "G91"}:
+            self._relative = True
+        elif code in {"G20", "G21"}:
+            self._scale = INCH_MM if code == "G20" else 1.0
+
+    def _move(self, value: float) -> None:
         step = value if self._relative else value - self._position
-        self._position = self._position + step
+        self._position += step
         self._net += step
         self.filament_mm = max(self.filament_mm, self._net)
-
-
-def _extrusion(command: str) -> float | None:
-    at = command.find("E")
-    if at < 0:
-        return None
-    try:
-        return float(command[at + 1 :].split(" ", 1)[0])
-    except ValueError:
-        return None
-
-
-def words(command: str) -> dict[str, float]:
-    """Letters and numbers of a command: ``G1 X2 F600`` is ``{"G": 1, "X": 2, "F": 600}``."""
-    return {letter.upper(): float(number) for letter, number in _WORD.findall(command)}

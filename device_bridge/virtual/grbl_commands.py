@@ -3,9 +3,9 @@
 import re
 from collections.abc import Callable
 
-from device_bridge.gcode import words
 from device_bridge.virtual.body import Body
 from device_bridge.virtual.ledger import Ledger
+from domain.part.words import words
 
 RAPID_MM_S = 50.0
 SPINDLE_W = 250.0

@@ -3,9 +3,9 @@
 import math
 from collections.abc import Callable
 
-from device_bridge.gcode import words
 from device_bridge.virtual.body import COLD_C, Body
 from device_bridge.virtual.ledger import Ledger
+from domain.part.words import words
 
 HOMING_S = 20.0
 LEVELLING_S = 30.0

@@ -144,6 +144,11 @@ def test_a_line_is_sent_without_comment_number_and_checksum(raw: str, command: s
         ("M83\nG1 E5\nG1 E5\nG1 E-2\nG1 E2\n", 10.0),
         ("G1 E5\nG1 E3\nG1 E5\nG1 E6\n", 6.0),
         ("G1 X5\n", 0.0),
+        ("G1X10E5\nG1X20E7\n", 7.0),
+        ("m83\ng1 x10 e5\ng01x20e2\n", 7.0),
+        ("M83\nG1 E5\nX20 E2\nM117 G1 E9\n", 7.0),
+        ("M83\nG1 X1 E 5\nG20\nG1 E1\n", 30.4),
+        ("M82\nG1 E5\nG92E0\nG1 E5\n", 10.0),
     ],
 )
 def test_material_is_what_left_the_spool_for_good(
