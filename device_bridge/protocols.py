@@ -7,53 +7,18 @@ Units: °C, mm, mm/s, W, J, percent; times in seconds on the monotonic clock unl
 from asyncio import Future
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol
 
 from device_bridge.errors import DeviceError
-
-
-class Availability(StrEnum):
-    """Whether the machine can be spoken to at all."""
-
-    AVAILABLE = "AVAILABLE"
-    UNAVAILABLE = "UNAVAILABLE"
-
-
-class Execution(StrEnum):
-    """What the machine's controller is doing with its program."""
-
-    READY = "READY"
-    ACTIVE = "ACTIVE"
-    FEED_HOLD = "FEED_HOLD"
-    INTERRUPTED = "INTERRUPTED"
-    WAIT = "WAIT"
-    STOPPED = "STOPPED"
-    PROGRAM_COMPLETED = "PROGRAM_COMPLETED"
-    UNAVAILABLE = "UNAVAILABLE"
-
-
-class EmergencyStop(StrEnum):
-    """ARMED: may run. TRIGGERED: latched until a person clears it."""
-
-    ARMED = "ARMED"
-    TRIGGERED = "TRIGGERED"
-
-
-class Level(StrEnum):
-    """Severity of a condition."""
-
-    NORMAL = "NORMAL"
-    WARNING = "WARNING"
-    FAULT = "FAULT"
+from domain.node.states import Availability, ConditionLevel, EmergencyStop, Execution
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Condition:
     """One thing wrong with a machine. ``type`` is an MTConnect condition type."""
 
-    level: Level
+    level: ConditionLevel
     type: str
     code: str
     text: str
@@ -78,7 +43,7 @@ class DeviceStatus:
 
     def with_fault(self, *, type: str, code: str, text: str) -> "DeviceStatus":
         """The same status with one more fault; a fault of the same code is replaced."""
-        fault = Condition(level=Level.FAULT, type=type, code=code, text=text)
+        fault = Condition(level=ConditionLevel.FAULT, type=type, code=code, text=text)
         kept = tuple(c for c in self.conditions if c.code != code)
         return replace(self, conditions=(*kept, fault))
 

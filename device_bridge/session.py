@@ -21,14 +21,11 @@ from device_bridge.journal import BuildState, Entry, Journal
 from device_bridge.outbox import Courier
 from device_bridge.outcomes import ending, unknown
 from device_bridge.protocols import (
-    Availability,
     DeviceDriver,
     DeviceEvent,
     DeviceIdentity,
     DeviceStatus,
-    EmergencyStop,
     EStopReceipt,
-    Execution,
     JobSpec,
     LinkLost,
     Progressed,
@@ -40,6 +37,7 @@ from device_bridge.reporter import Reporter
 from device_bridge.session_state import SessionState
 from device_bridge.telemetry.sampler import Sampler
 from device_bridge.work import Work
+from domain.node.states import Availability, EmergencyStop, Execution
 
 FIRST_RETRY_S = 0.5
 LONGEST_RETRY_S = 5.0

@@ -15,17 +15,15 @@ from device_bridge.errors import (
     MachineBusyError,
 )
 from device_bridge.protocols import (
-    Availability,
     Beginning,
     DeviceEvent,
     DeviceStatus,
-    EmergencyStop,
     EStopReceipt,
-    Execution,
     JobSpec,
     Listener,
     Progressed,
 )
+from domain.node.states import Availability, EmergencyStop, Execution
 
 State = TypeVar("State", bound=MachineState)
 

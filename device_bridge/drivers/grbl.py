@@ -20,13 +20,11 @@ from device_bridge.errors import (
     SilentDeviceError,
 )
 from device_bridge.protocols import (
-    Availability,
     Beginning,
     CalibrationResult,
     DeviceIdentity,
     DeviceStatus,
     EStopReceipt,
-    Execution,
     JobSpec,
     LinkLost,
     RunHandle,
@@ -34,6 +32,7 @@ from device_bridge.protocols import (
     TelemetrySample,
     Transport,
 )
+from domain.node.states import Availability, Execution
 
 ROUTINES = {"home": "$H"}
 POLL_S = 0.2

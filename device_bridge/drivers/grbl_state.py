@@ -5,12 +5,10 @@ import asyncio
 from device_bridge.dialects import grbl
 from device_bridge.drivers.state import MachineState
 from device_bridge.protocols import (
-    Availability,
     DeviceIdentity,
     DeviceStatus,
-    EmergencyStop,
-    Execution,
 )
+from domain.node.states import Availability, EmergencyStop, Execution
 
 EXECUTIONS = {
     "Idle": Execution.READY,

@@ -17,13 +17,11 @@ from device_bridge.errors import (
     NotHeldError,
 )
 from device_bridge.protocols import (
-    Availability,
     Beginning,
     CalibrationResult,
     DeviceIdentity,
     DeviceStatus,
     EStopReceipt,
-    Execution,
     JobSpec,
     LinkLost,
     RunHandle,
@@ -31,6 +29,7 @@ from device_bridge.protocols import (
     TelemetrySample,
     Transport,
 )
+from domain.node.states import Availability, Execution
 
 ROUTINES = {"home": "G28", "level": "G29"}
 STOP_CONFIRM_S = 1.0

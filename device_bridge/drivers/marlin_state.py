@@ -4,7 +4,10 @@ import asyncio
 
 from device_bridge.dialects import marlin
 from device_bridge.drivers.state import MachineState
-from device_bridge.protocols import DeviceIdentity, Execution
+from device_bridge.protocols import (
+    DeviceIdentity,
+)
+from domain.node.states import Execution
 
 RUNOUT_ACTIONS = ("out_of_filament", "filament_runout", "paused filament_runout")
 

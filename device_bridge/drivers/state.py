@@ -8,12 +8,12 @@ from device_bridge.protocols import (
     Condition,
     DeviceEvent,
     DeviceStatus,
-    Level,
     Listener,
     Sampled,
     StatusChanged,
     TelemetrySample,
 )
+from domain.node.states import ConditionLevel
 
 
 class MachineState:
@@ -32,7 +32,7 @@ class MachineState:
 
     def warn(self, *, type: str, code: str, text: str) -> None:
         """Add a warning; one of the same code is replaced."""
-        warning = Condition(level=Level.WARNING, type=type, code=code, text=text)
+        warning = Condition(level=ConditionLevel.WARNING, type=type, code=code, text=text)
         kept = tuple(c for c in self.status.conditions if c.code != code)
         self.become(self.status.but(conditions=(*kept, warning)))
 

@@ -2,7 +2,11 @@
 
 from typing import Any
 
-from device_bridge.protocols import Condition, DeviceStatus, Level
+from device_bridge.protocols import (
+    Condition,
+    DeviceStatus,
+)
+from domain.node.states import ConditionLevel
 
 LIMITS_C = {"temperature.hotend0.actual_c": 310.0, "temperature.bed.actual_c": 140.0}
 HYSTERESIS_C = 5.0
@@ -19,7 +23,9 @@ class Deadband:
 
     def warn(self, *, type: str, code: str, text: str) -> None:
         """A warning that the machine does not give itself; it stands until ``relieve``."""
-        self._warnings[code] = Condition(level=Level.WARNING, type=type, code=code, text=text)
+        self._warnings[code] = Condition(
+            level=ConditionLevel.WARNING, type=type, code=code, text=text
+        )
 
     def relieve(self, code: str) -> bool:
         """The warning does not hold any more; False when there was none."""
@@ -53,4 +59,4 @@ class Deadband:
 
 def _too_hot(name: str, limit: float) -> Condition:
     text = f"{name} is above {limit:.0f} °C"
-    return Condition(level=Level.WARNING, type="TEMPERATURE", code="LIMIT", text=text)
+    return Condition(level=ConditionLevel.WARNING, type="TEMPERATURE", code="LIMIT", text=text)

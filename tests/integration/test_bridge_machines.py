@@ -14,15 +14,13 @@ from device_bridge.errors import (
     PortError,
 )
 from device_bridge.protocols import (
-    Availability,
-    EmergencyStop,
-    Execution,
     Progressed,
     Sampled,
 )
 from device_bridge.transports.serial import SerialTransport
 from device_bridge.virtual.marlin import VirtualMarlin
 from device_bridge.virtual.marlin_commands import CAPABILITIES
+from domain.node.states import Availability, EmergencyStop, Execution
 from tests.integration.bridge_rig import driver_on, job, machine, milled, printed, until
 
 

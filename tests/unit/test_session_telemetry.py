@@ -10,9 +10,13 @@ import pytest
 from device_bridge import gcode
 from device_bridge.errors import BadProgramError
 from device_bridge.heat_lease import HeatLease
-from device_bridge.protocols import Availability, DeviceStatus, Execution, TelemetrySample
+from device_bridge.protocols import (
+    DeviceStatus,
+    TelemetrySample,
+)
 from device_bridge.telemetry.deadband import Deadband
 from device_bridge.telemetry.sampler import MOST_WAITING, Sampler
+from domain.node.states import Availability, Execution
 from domain.shared.errors import UnavailableError
 
 HOT = "temperature.hotend0.actual_c"
