@@ -17,6 +17,7 @@ from device_bridge.agent import Agent
 from device_bridge.journal import KEPT, BuildState, Journal
 from device_bridge.machines import write_machines
 from device_bridge.virtual.machine import MachinePlan
+from device_bridge.virtual.marlin import VirtualMarlin
 from device_bridge.virtual.shop import VirtualAttendant, VirtualShop, configs
 from device_bridge.work import Work, parse_work
 from ops.clock import SystemClock
@@ -226,6 +227,31 @@ async def test_a_cancel_while_the_program_is_read_withdraws_the_build(
         assert not core.commands("StartBuild")
         assert not core.commands("FailBuild")
         assert place.machines[0].ledger.counts.starts == 0
+
+
+async def test_a_build_has_not_started_before_its_machine_acknowledged_something(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = threading.Event()
+    take = VirtualMarlin.received
+
+    def deaf_to_programs(firmware: VirtualMarlin, data: bytes) -> None:
+        if b"M75" in data:
+            written.set()
+        else:
+            take(firmware, data)
+
+    monkeypatch.setattr(VirtualMarlin, "received", deaf_to_programs)
+    async with shop(tmp_path), bridge(tmp_path) as (agent, core):
+        core.order("b1", NODE, "G28\n")
+        await until(written.is_set)
+        await asyncio.sleep(0.3)
+        assert not core.commands("StartBuild")
+        await agent.emergency_stop(NODE, "user/otto")
+        question = await core.told("ReportOutcomeUnknown")  # bytes were out
+        assert question["facts"]["lines_done"] == 0
+        assert not core.commands("StartBuild")
+        assert not core.commands("FailBuild")
 
 
 async def test_a_bridge_killed_before_the_first_acknowledgement_asks(tmp_path: Path) -> None:
