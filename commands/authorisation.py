@@ -108,6 +108,7 @@ MATRIX: Mapping[str, Row] = {
     "ValidatePart": _SAGA,
     "RejectPart": _SAGA,
     "SchedulePart": _SAGA,
+    "MissMachine": _SAGA,
     "QueuePiece": _SAGA,
     "ReturnPiece": _SAGA,
     "StartPiece": _SAGA,

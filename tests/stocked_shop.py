@@ -129,6 +129,7 @@ class StockedShop(WriteSide):
             },
             "RejectPart": {**part, "reasons": [{"code": "C", "message": "m", "remedy": "r"}]},
             "SchedulePart": part,
+            "MissMachine": {**part, "reasons": {"BUSY": 1}},
             "QueuePiece": {**made, **node},
             "ReturnPiece": made,
             "StartPiece": made,

@@ -8,6 +8,7 @@ from commands.parts.messages import (
     CancelPiece,
     FailPart,
     MakePiece,
+    MissMachine,
     OrderPart,
     PassPiece,
     PausePiece,
@@ -58,6 +59,13 @@ def reject_part(command: RejectPart, world: World) -> Part:
 def schedule_part(command: SchedulePart, world: World) -> Part:
     part = world.get(Part, command.part_id)
     part.schedule()
+    return part
+
+
+@handles(MissMachine)
+def miss_machine(command: MissMachine, world: World) -> Part:
+    part = world.get(Part, command.part_id)
+    part.miss_machine(command.reasons)
     return part
 
 

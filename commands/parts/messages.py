@@ -70,6 +70,14 @@ class SchedulePart:
 
 
 @message
+class MissMachine:
+    """The processes found no machine for a piece. ``reasons``: machines by reason."""
+
+    part_id: str
+    reasons: dict[str, int]
+
+
+@message
 class QueuePiece:
     """The processes reserved a machine for a piece."""
 

@@ -94,9 +94,9 @@ def _decide(fleet: Fleet, cause: Cause, dispatch_id: str) -> list[Output]:
     return [cause.send(command, lane=dispatch.job_id)]
 
 
-def decide(fleet: Fleet, dispatch: Dispatch) -> Decision:
-    """The choice for one dispatch over the whole fleet; nothing is remembered."""
-    candidates, asked = _question(fleet, dispatch)
+def decide(fleet: Fleet, dispatch: Dispatch, *, only: list[str] | None = None) -> Decision:
+    """The choice for one dispatch over the fleet or some nodes; nothing is remembered."""
+    candidates, asked = _question(fleet, dispatch, only=only)
     tried = {*dispatch.tried, *dispatch.work.get("avoid", ())}
     if tried:
         mask = np.array([node in tried for node in candidates.ids], dtype=np.bool_)

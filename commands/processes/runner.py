@@ -11,6 +11,7 @@ from commands.processes import (
     holding,
     ordering,
     placing,
+    waiting,
     watchdog,
 )
 from commands.processes.executing import Executing
@@ -37,6 +38,7 @@ class Processes:
             cancelling.step,
             holding.step,
             placing.step,
+            waiting.step,
         )
 
     def remember(self, recorded: RecordedEvent) -> None:

@@ -24,6 +24,7 @@ class Part(ImeweAggregate):
     """
 
     TOPIC = "imewe.part:Part"
+    class_version = 2
 
     class Ordered(Created):
         """The line began to exist."""
@@ -64,6 +65,13 @@ class Part(ImeweAggregate):
         """Its pieces wait for machines."""
 
         TOPIC = "imewe.part:Scheduled"
+
+    class MachineMissing(ImeweAggregate.Event):
+        """No machine could take a waiting piece. ``reasons``: how many of the organisation's
+        machines could not for each reason; ``NO_MACHINE`` when it has none."""
+
+        TOPIC = "imewe.part:MachineMissing"
+        reasons: dict[str, int]
 
     class PieceQueued(ImeweAggregate.Event):
         """A machine was reserved for the piece."""
@@ -186,6 +194,12 @@ class Part(ImeweAggregate):
         self.verdict = ""
         self.scheduled = False
         self.cancel_requested = False
+        self.missing: list[str] = []
+
+    @staticmethod
+    def upcast_v1_v2(state: dict[str, Any]) -> None:
+        """A snapshot may be from before parts said why they wait; none says its version."""
+        state.setdefault("missing", [])
 
     @property
     def status(self) -> JobStatus:
@@ -246,6 +260,13 @@ class Part(ImeweAggregate):
         if self.verdict != JobStatus.VALIDATED:
             raise IllegalTransitionError(f"Part {self.id} is {self.status}, not VALIDATED")
         self._scheduled()
+
+    def miss_machine(self, reasons: dict[str, int]) -> None:
+        """No machine could take a waiting piece; the same reasons again are no news."""
+        if PieceStatus.ORDERED not in self.pieces or self.status in PART_ENDED:
+            return
+        if sorted(reasons) != self.missing:
+            self._machine_missing(reasons=reasons)
 
     def queue_piece(self, piece: int, *, build_id: str, node_id: str) -> None:
         """A machine was reserved for a piece."""
@@ -355,10 +376,16 @@ class Part(ImeweAggregate):
     def _scheduled(self) -> None:
         self.scheduled = True
 
+    @event(MachineMissing)
+    def _machine_missing(self, reasons: dict[str, int]) -> None:
+        self.missing = sorted(reasons)
+
     @event(PieceQueued)
     def _piece_queued(self, piece: int, build_id: str, node_id: str) -> None:
         self.pieces[piece] = PieceStatus.QUEUED.value
         self.builds[build_id] = piece
+        if PieceStatus.ORDERED not in self.pieces:
+            self.missing = []
 
     @event(PieceReturned)
     def _piece_returned(self, piece: int, build_id: str) -> None:

@@ -19,6 +19,7 @@ SHOW = """query($id: ID!) { job(id: $id) {
   id name status priority progress submissionTimestamp completionTimestamp deadline position
   parts { id line name materialType quantity passed productionStatus failure
     reasons { code message remedy }
+    waitingFor { code message remedy }
     builds { id nodeId piece attempt status percent durationMs materialMg energyJ energySource } }
   timeline(first: 500) { position at words } } }"""
 CANCEL = """mutation($id: ID!, $reason: String!) { cancelJob(jobId: $id, reason: $reason) {
@@ -197,7 +198,8 @@ def scrap(
 def _part_rows(job: dict[str, Any]) -> list[tuple[Any, ...]]:
     rows: list[tuple[Any, ...]] = []
     for part in job["parts"]:
-        why = "; ".join(reason["message"] for reason in part["reasons"]) or part["failure"]
+        reasons = [*part["reasons"], *part["waitingFor"]]
+        why = "; ".join(reason["message"] for reason in reasons) or part["failure"]
         made = f"{part['passed']} of {part['quantity']}"
         start = (part["name"], part["productionStatus"], made)
         if not part["builds"]:

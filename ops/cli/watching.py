@@ -16,6 +16,7 @@ ASK_EVERY_S = 1.0
 ENDED = frozenset({"COMPLETED", "FAILED", "CANCELLED", "REJECTED"})
 FIELDS = """id name status progress position
   parts { name productionStatus passed quantity reasons { message }
+    waitingFor { message }
     builds { nodeId status percent } }"""
 WATCH = f"subscription($id: ID!) {{ jobUpdated(jobId: $id) {{ {FIELDS} }} }}"
 ASK = f"query($id: ID!) {{ job(id: $id) {{ {FIELDS} }} }}"
@@ -75,4 +76,6 @@ def _draw(progress: Progress, tasks: dict[int, Any], job: dict[str, Any]) -> Non
         )
         made = min(100 * part["passed"] + running, 100 * part["quantity"])
         words = f"{part['name']} {part['productionStatus']}"
+        if part["waitingFor"]:
+            words += ": " + " ".join(reason["message"] for reason in part["waitingFor"])
         progress.update(tasks[line], completed=made, description=words)

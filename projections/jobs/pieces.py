@@ -10,6 +10,7 @@ from domain.part.states import PieceStatus, derived_status
 from domain.shared.recorded import RecordedEvent
 from projections.jobs.rows import PartRow, PieceRow
 from projections.jobs.tables import PARTS, PIECES
+from projections.jobs.waiting import why_waiting
 from projections.rows import Need, Rows
 
 _STATUS_OF: dict[type[Any], PieceStatus] = {
@@ -50,12 +51,16 @@ def fold_part(rows: Rows, recorded: RecordedEvent) -> PartRow:
             row = replace(row, verdict=JobStatus.FAILED.value, failure=event.reason)
         case Part.Scheduled():
             row = replace(row, scheduled=True)
+        case Part.MachineMissing():
+            row = replace(row, waiting_for=[why_waiting(*each) for each in event.reasons.items()])
         case Part.CancelRequested():
             row = _cancelled(rows, row, recorded.position)
         case _ if type(event) in _STATUS_OF:
             row = _moved(rows, row, event, recorded.position)
         case _:
             pass
+    if row.verdict == JobStatus.FAILED or PieceStatus.ORDERED not in row.counts:
+        row = replace(row, waiting_for=[])
     return rows.put(PARTS, replace(row, status=status_of(row).value))
 
 
@@ -96,6 +101,7 @@ def _ordered(rows: Rows, event: Part.Ordered, recorded: RecordedEvent) -> PartRo
         estimated_by="",
         reasons=[],
         failure="",
+        waiting_for=[],
         counts={PieceStatus.ORDERED.value: event.quantity},
         created=recorded.position,
         position=recorded.position,

@@ -37,8 +37,8 @@ class JobRow:
 class PartRow:
     """An order line. ``counts``: how many of its pieces stand in each piece state.
 
-    ``reasons`` say why it was rejected: code, message, remedy. ``program`` is empty before
-    validation.
+    ``reasons`` say why it was rejected: code, message, remedy; ``waiting_for`` in the same way why
+    no machine could take a piece that waits. ``program`` is empty before validation.
     """
 
     id: str
@@ -62,6 +62,7 @@ class PartRow:
     estimated_by: str
     reasons: list[dict[str, str]]
     failure: str
+    waiting_for: list[dict[str, str]]
     counts: dict[str, int]
     created: int
     position: int

@@ -10,6 +10,7 @@ from domain.build.aggregate import Build
 from domain.dispatch.aggregate import Dispatch
 from domain.job.aggregate import Job
 from domain.part.aggregate import Part
+from projections.jobs.waiting import why_waiting
 
 WORDS: dict[type[Any], str | Callable[[Any], str]] = {
     Job.Submitted: lambda e: f"Submitted with {len(e.parts)} part(s), priority {e.priority}",
@@ -29,6 +30,9 @@ WORDS: dict[type[Any], str | Callable[[Any], str]] = {
     Part.Validated: lambda e: f"Can be made by {e.process}; estimate by {e.estimated_by}",
     Part.Rejected: lambda e: "Cannot be made: " + "; ".join(r["message"] for r in e.reasons),
     Part.Scheduled: "Pieces wait for machines",
+    Part.MachineMissing: lambda e: (
+        "No machine yet: " + " ".join(why_waiting(*each)["message"] for each in e.reasons.items())
+    ),
     Part.PieceQueued: lambda e: f"Piece {e.piece + 1} has a machine",
     Part.PieceReturned: lambda e: f"Piece {e.piece + 1} lost its machine and waits again",
     Part.PieceStarted: lambda e: f"Piece {e.piece + 1} is being made",

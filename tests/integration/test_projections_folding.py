@@ -40,7 +40,7 @@ def test_rows_do_not_depend_on_how_events_were_batched(
     at_once = dumped(connection)
     connection.execute("DROP SCHEMA imewe CASCADE")
     for each in CATALOGUE:
-        connection.execute(f"DROP SCHEMA {each.name}_v1 CASCADE".encode())
+        connection.execute(f"DROP SCHEMA {each.name}_v{each.version} CASCADE".encode())
     with migrated(database_url) as again:
         project(again, events, size=7)
         assert dumped(again) == at_once
@@ -197,10 +197,10 @@ def test_a_second_runner_is_fenced_by_the_position(connection: Connection) -> No
 
 
 def test_a_new_version_is_built_beside_the_one_that_readers_see(connection: Connection) -> None:
-    class Jobs2(Jobs):
-        version = 2
+    class Later(Jobs):
+        version = Jobs.version + 1
 
     project(connection, busy_shop(1).events, projections=[JOBS])
-    place = settle(connection, Jobs2())
-    assert place == ("jobs_v2", 0, False)
-    assert connection.execute("SELECT schema FROM imewe.projections").fetchall() == [("jobs_v1",)]
+    place = settle(connection, Later())
+    assert place == ("jobs_v3", 0, False)
+    assert connection.execute("SELECT schema FROM imewe.projections").fetchall() == [("jobs_v2",)]

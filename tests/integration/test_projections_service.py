@@ -25,6 +25,7 @@ from ops.messaging.connection import address, connect
 from ops.messaging.server import EmbeddedNats
 from ops.messaging.services import ping_all
 from ops.settings import Settings
+from projections.catalogue import CATALOGUE
 from tests.projecting import dumped, migrated, positions, project, until_all_at
 from tests.stories import Shop, Story
 
@@ -137,8 +138,8 @@ def test_kills_and_restarts_lose_and_repeat_nothing(
             everything = events.read(0, 5000)
             events.close()
         connection.execute("DROP SCHEMA imewe CASCADE")
-        for name in ("jobs", "nodes", "inventory", "history", "kpis", "accounts"):
-            connection.execute(f"DROP SCHEMA {name}_v1 CASCADE".encode())
+        for each in CATALOGUE:
+            connection.execute(f"DROP SCHEMA {each.name}_v{each.version} CASCADE".encode())
     with migrated(database_url) as connection:
         project(connection, everything)
         assert dumped(connection) == served
@@ -152,7 +153,7 @@ def test_the_command_line_shows_positions_and_rebuilds(
         until_all_at(connection, story.position)
         before = dumped(connection)
     rebuilt = imewe(fresh_settings, database_url, "rebuild", "--all")
-    assert [each["schema"] for each in rebuilt][:2] == ["jobs_v1_r2", "nodes_v1_r2"]
+    assert [each["schema"] for each in rebuilt][:2] == ["jobs_v2_r2", "nodes_v1_r2"]
     status = imewe(fresh_settings, database_url, "status")
     assert {each["position"] for each in status["projections"]} == {status["log"]}
     with migrated(database_url) as connection:

@@ -52,8 +52,8 @@ MAY = {
     "user/vic/viewer": "",
     "user/aud/auditor": "",
     PROCESSES: "FollowPart OrderPart ValidatePart RejectPart SchedulePart QueuePiece ReturnPiece"
-    " StartPiece PausePiece MakePiece PassPiece ScrapPiece CancelPiece CancelPart FailPart"
-    " PlanBuild ReserveBuild SendBuild RequestBuildCancel InspectBuild FailBuild"
+    " MissMachine StartPiece PausePiece MakePiece PassPiece ScrapPiece CancelPiece CancelPart"
+    " FailPart PlanBuild ReserveBuild SendBuild RequestBuildCancel InspectBuild FailBuild"
     " ConfirmCancelled ReserveNode ReleaseNode BeginExecution EndExecution ReserveMaterial"
     " ReleaseMaterial ConsumeMaterial WasteMaterial RequestDispatch ChooseNode RecordNodeReserved"
     " RecordMaterialReserved RecordSent RecordStarted RevertDispatch FinishRevert CloseDispatch",

@@ -207,7 +207,7 @@ def test_a_freed_node_takes_the_most_urgent_piece_that_waits() -> None:
     _, urgent = steps.ordered(priority=9)
     for part in (late, urgent):
         steps.follow(validation(part))
-    (choice,) = commands(steps.when(ResumeNode(node_id=node), by=PERSON))
+    choice, *_ = commands(steps.when(ResumeNode(node_id=node), by=PERSON))
     assert choice.dispatch_id == str(dispatch_id(urgent, 0))
 
 

@@ -12,6 +12,7 @@ from domain.job.aggregate import Job
 from domain.job.states import JobStatus
 from domain.node.aggregate import Node
 from domain.part.aggregate import Part
+from domain.part.states import PieceStatus
 from domain.shared.errors import ImeweError
 from domain.shared.identifiers import derived
 from projections.inventory.projector import LOTS, InventoryLedger
@@ -63,6 +64,7 @@ PART_STEPS: list[Step] = [
         p.reject([{"code": "SIZE", "message": "too large", "remedy": ""}]) if v == 3 else None
     ),
     lambda p, _: p.schedule(),
+    lambda p, v: p.miss_machine({"BUSY": v} if v else {"HELD": 1}),
     lambda p, v: p.queue_piece(v, build_id=f"build {v}", node_id="node"),
     lambda p, v: p.return_piece(v, build_id=f"build {v}"),
     lambda p, v: p.start_piece(v, build_id=f"build {v}"),
@@ -181,6 +183,8 @@ def test_a_part_and_its_pieces_are_folded_as_the_aggregate_folds_them(
     assert [piece.status for piece in pieces] == part.pieces
     assert row.counts == {each: part.pieces.count(each) for each in row.counts}
     assert sum(row.counts.values()) == len(part.pieces)
+    waits = PieceStatus.ORDERED in part.pieces and part.status is not JobStatus.FAILED
+    assert sorted(why["code"] for why in row.waiting_for) == (part.missing if waits else [])
 
 
 @given(steps_of(LOT_STEPS, LOT_DAYS))

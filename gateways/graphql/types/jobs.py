@@ -37,6 +37,7 @@ class Part:
     estimated_by: str = described("Who estimated, for example the slicer and its version.")
     reasons: list[Reason] = described("Why it was rejected.")
     failure: str = described("Why it was given up, or empty.")
+    waiting_for: list[Reason] = described("Why no machine could take a piece that waits.")
     position: Position = described("The last event that changed it.")
 
     @classmethod
@@ -64,6 +65,7 @@ class Part:
             estimated_by=row.estimated_by,
             reasons=[Reason(**reason) for reason in row.reasons],
             failure=row.failure,
+            waiting_for=[Reason(**reason) for reason in row.waiting_for],
             position=Position(row.position),
         )
 
