@@ -82,7 +82,7 @@ class Verifier:
 
 
 def _principal(claims: dict[str, Any]) -> tuple[int, Principal]:
-    if set(claims) < _CLAIMS or claims["iss"] != ISSUER or claims["aud"] != AUDIENCE:
+    if _CLAIMS - set(claims) or claims["iss"] != ISSUER or claims["aud"] != AUDIENCE:
         raise ValueError("claims are missing or not ours")
     return int(claims["exp"]), Principal(
         kind=USER,

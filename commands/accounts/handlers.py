@@ -9,6 +9,7 @@ from commands.accounts.messages import (
     RevokeRole,
 )
 from commands.handling import handles
+from commands.principal import USER
 from commands.world import World
 from domain.account.aggregate import Account
 from domain.account.roles import Role
@@ -53,6 +54,7 @@ def revoke_role(command: RevokeRole, world: World) -> Account:
 @handles(ReplacePassword)
 def replace_password(command: ReplacePassword, world: World) -> Account:
     account = world.get(Account, command.account_id)
+    _prove(command, account, world)
     account.replace_password()
     world.ports.authentication.replace_password(str(account.id), command.password)
     return account
@@ -64,6 +66,18 @@ def close_account(command: CloseAccount, world: World) -> Account:
     account.close()
     world.ports.authentication.forget_password(str(account.id))
     return account
+
+
+def _prove(command: ReplacePassword, account: Account, world: World) -> None:
+    """A token that was left lying about must not be enough to take an account over."""
+    principal = world.principal
+    if principal.kind != USER or any(
+        grant.role == Role.ADMIN and grant.organisation_id == account.organisation_id
+        for grant in principal.grants
+    ):
+        return
+    if not world.ports.authentication.proves(str(account.id), command.old_password):
+        raise InvalidInputError("the old password is wrong", field="old_password")
 
 
 def _count_admin(role: str, account: Account, world: World) -> None:

@@ -33,10 +33,11 @@ class RevokeRole:
 
 @message
 class ReplacePassword:
-    """A person replaces the own password, or an admin somebody's."""
+    """A person replaces the own password, proved by the old one, or an admin somebody's."""
 
     account_id: str
     password: str = field(repr=False)
+    old_password: str = field(default="", repr=False)
 
 
 @message

@@ -2,7 +2,7 @@
 
 from typing import Any, TypeVar
 
-from domain.shared.errors import ImeweError, UnauthenticatedError
+from domain.shared.errors import ImeweError, InvalidInputError, UnauthenticatedError
 from gateways.graphql.context import Info
 from gateways.graphql.payloads import Payload
 from gateways.graphql.problems import problem_of
@@ -31,6 +31,9 @@ async def command(
     values: dict[str, Any] = {"command_id": name_of_it}
     try:
         caller.person()
+        _check_id(name_of_it)
+    except InvalidInputError as error:
+        return kind(problems=[problem_of(error)])
     except UnauthenticatedError as error:
         info.context.tell_denial(error, action=name)
         return kind(problems=[problem_of(error)], **values)
@@ -47,3 +50,13 @@ async def command(
         return kind(problems=[problem_of(error)], **values)
     values |= {field: answer.get(told_as) for field, told_as in told.items()}
     return kind(position=Position(answer["position"]), **values)
+
+
+def _check_id(command_id: str) -> None:
+    """It becomes a header, where blanks at the ends and control characters would be lost."""
+    if command_id != command_id.strip() or not command_id.isprintable():
+        raise InvalidInputError(
+            "A command id has no control characters and no blanks at its ends.",
+            field="command_id",
+            remedy="Use a UUID.",
+        )

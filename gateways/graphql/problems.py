@@ -1,5 +1,7 @@
 """Refusals as typed values: a mutation answers with them, it does not raise them."""
 
+from typing import Final
+
 import strawberry
 from strawberry.utils.str_converters import to_camel_case
 
@@ -116,12 +118,16 @@ TYPES: dict[str, type[Problem]] = {
 }
 
 
+_NAMED: Final = {"density_ug_per_mm3": "density", "material": "material_type"}
+"""Fields of commands that have another name in the schema."""
+
+
 def problem_of(error: ImeweError) -> Problem:
     """The typed value of a refusal."""
     kind = TYPES.get(error.code, OtherProblem)
     return kind(
         code=error.code,
         message=error.message,
-        field=".".join(to_camel_case(step) for step in error.field.split(".")),
+        field=".".join(to_camel_case(_NAMED.get(s, s)) for s in error.field.split(".")),
         remedy=error.remedy,
     )

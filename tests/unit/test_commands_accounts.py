@@ -175,6 +175,30 @@ def test_a_late_repetition_of_opening_does_not_bring_an_old_password_back(side: 
     assert not log_in(side, "carl@example.org", "correct horse")["ok"]
 
 
+def test_a_person_proves_the_own_account_by_the_old_password(side: WriteSide) -> None:
+    account = side.send("OpenAccount", CARL, by=ADMIN)["id"]
+    token = side.signer.sign(
+        account_id=account,
+        name="Carl",
+        grants=[{"role": "designer", "organisation_id": ORG}],
+        token_id="t",
+        now=side.clock.now(),
+        ttl_s=900,
+    )
+
+    def carl(payload: dict[str, str]) -> None:
+        request = side.request("ReplacePassword", payload, by="service/gateway", token=token)
+        side.bus.obey(request)
+
+    new = {"account_id": account, "password": "battery staple"}
+    for wrong in ({}, {"old_password": "wrong"}):
+        with pytest.raises(InvalidInputError, match="old password"):
+            carl({**new, **wrong})
+    assert log_in(side, "carl@example.org", "correct horse")["ok"]
+    carl({**new, "old_password": "correct horse"})
+    assert log_in(side, "carl@example.org", "battery staple")["ok"]
+
+
 def test_roles_given_and_taken_show_at_the_next_sign_in(side: WriteSide) -> None:
     account = side.send("OpenAccount", CARL, by=ADMIN)["id"]
     side.send("GrantRole", {"account_id": account, "role": "operator"}, by=ADMIN)

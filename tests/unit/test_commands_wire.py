@@ -193,3 +193,10 @@ def test_a_token_that_lacks_a_claim_or_says_nonsense_is_refused(changes: dict[st
         token = jwt.encode({"alg": "Ed25519"}, claims, KEY, algorithms=["Ed25519"])
         with pytest.raises(UnauthenticatedError):
             tokens.verifier.verify(token)
+
+
+def test_a_claim_of_another_name_makes_up_for_none_that_is_missing() -> None:
+    claims = {**{name: value for name, value in CLAIMS.items() if name != "jti"}, "another": "x"}
+    token = jwt.encode({"alg": "Ed25519"}, claims, KEY, algorithms=["Ed25519"])
+    with pytest.raises(UnauthenticatedError):
+        Tokens().verifier.verify(token)
