@@ -115,7 +115,7 @@ BAD_ORDERS: dict[str, tuple[dict[str, Any], str]] = {
     "quantity 1001": ({"quantity": 1001}, "parts.0.quantity"),
     "no name": ({"name": "  "}, "name"),
     "a name with a line break": ({"name": "a\nb"}, "name"),
-    "no material": ({"materialType": ""}, "parts.0.material"),
+    "no material": ({"materialType": ""}, "parts.0.materialType"),
     "201 lines": ({"lines": 201}, "parts"),
 }
 
