@@ -26,7 +26,7 @@ READY_S = 60.0
 PEERS = {"printcore": ("--no-deps", "printrun", "pyserial"), "octoprint": ("octoprint",)}
 
 
-def run(folder: Path, *, rounds: int = 5, lines: int = 1500) -> BenchResult:
+def run(folder: Path, *, rounds: int = 5, lines: int = 1500) -> list[BenchResult]:
     """Measure in ``folder``; the first round of each sender warms up and does not count."""
     program = folder / "program.gcode"
     folder.mkdir(parents=True, exist_ok=True)
@@ -43,7 +43,7 @@ def run(folder: Path, *, rounds: int = 5, lines: int = 1500) -> BenchResult:
             label, folder, program, printer=(python, script), rival=pythons["printcore"],
             rounds=rounds, lines=lines,
         )  # fmt: skip
-    return _result(figures, notes)
+    return [_result(figures, notes)]
 
 
 def _duel(
