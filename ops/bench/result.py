@@ -26,7 +26,7 @@ class Figure:
     @property
     def spread(self) -> str:
         """Lowest to highest run."""
-        return f"{min(self.runs):.4g} to {max(self.runs):.4g}"
+        return f"{legible(min(self.runs))} to {legible(max(self.runs))}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +51,7 @@ class BenchResult:
     def as_markdown(self) -> str:
         """One section of the committed table."""
         rows = [
-            f"| {figure.label} | {figure.median:,.4g} | {figure.unit} | {figure.spread} |"
+            f"| {figure.label} | {legible(figure.median)} | {figure.unit} | {figure.spread} |"
             for figure in self.figures
         ]
         ratio = f" Ratio {self.ratio:.2f}." if self.ratio is not None else ""
@@ -68,6 +68,11 @@ class BenchResult:
                 "",
             ]
         )
+
+
+def legible(value: float) -> str:
+    """Three digits or more, thousands apart."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def percentile(values: Sequence[float], share: float) -> float:
