@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
 import psycopg
@@ -41,10 +41,15 @@ class Reads:
                 ) from error
 
     async def close(self) -> None:
-        """Give every connection back; the next field that asks sees a new moment."""
+        """Give every connection back; the next field that asks sees a new moment.
+
+        A connection that broke meanwhile cannot end its snapshot, and has none any more: the field
+        that used it has said so, the pool throws it away, and the answer goes out.
+        """
         async with self._turn:
             self._open.clear()
-            await self._stack.aclose()
+            with suppress(psycopg.OperationalError):
+                await self._stack.aclose()
 
     async def _reading(self, names: tuple[str, ...], at_least: int | None) -> Reading:
         known = self._open.get(names)
