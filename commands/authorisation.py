@@ -30,6 +30,15 @@ READ_TRAIL: Final = "ReadAuditTrail"
 
 REVEAL: Final = "RevealPerson"
 """Nor this: reading names and mails. Everybody may read the own ones."""
+MANAGE_PROJECTIONS: Final = "ManageProjections"
+"""Nor this: the projections service builds, switches and drops read models."""
+READ_PROOF: Final = "ReadProof"
+"""Nor this: signed heads and exports that prove what the log holds."""
+
+NOT_MESSAGES: Final = frozenset(
+    {EMERGENCY_STOP, CLEAR_FAULT, READ_TRAIL, REVEAL, MANAGE_PROJECTIONS, READ_PROOF}
+)
+"""Rows of the table that no command has: others than the commands service obey."""
 
 
 def anything(command: Any, world: World) -> bool:
@@ -87,6 +96,7 @@ _OWNER: Row = {Role.ADMIN: anything, Role.DESIGNER: own_job}
 _JUDGE: Row = {**_STAFF, Role.DESIGNER: part_of_own_job, PROCESSES: anything}
 _VENDOR: Row = {Role.ADMIN: anything, Role.VENDOR: own_node}
 _SAGA: Row = {PROCESSES: anything}
+_AUDIT: Row = {Role.ADMIN: anything, Role.AUDITOR: anything}
 _MACHINE: Row = {BRIDGE: attached_node}
 _RUN: Row = {BRIDGE: build_on_attached_node}
 
@@ -176,7 +186,9 @@ MATRIX: Mapping[str, Row] = {
     EMERGENCY_STOP: _STAFF,
     CLEAR_FAULT: {**_STAFF, Role.VENDOR: own_node},
     REVEAL: _ADMIN,
-    READ_TRAIL: {Role.ADMIN: anything, Role.AUDITOR: anything},
+    READ_TRAIL: _AUDIT,
+    MANAGE_PROJECTIONS: _ADMIN,
+    READ_PROOF: _AUDIT,
 }
 
 
@@ -196,6 +208,16 @@ def rules_for(name: str, principal: Principal, organisation_id: str) -> list[Rul
     return rules
 
 
+def permitted_places(name: str, principal: Principal) -> frozenset[str]:
+    """The organisations in which a person may do this. Raises ``ForbiddenError`` for none."""
+    found = frozenset(
+        place for place in principal.scope.organisations if _may(name, principal, place)
+    )
+    if not found:
+        raise ForbiddenError(f"you may not {_words(name)}")
+    return found
+
+
 def titles(principal: Principal, organisation_id: str) -> list[str]:
     """Under which names of the table's columns a principal acts."""
     if principal.kind == USER:
@@ -209,6 +231,13 @@ def allow(rules: list[Rule], command: Any, world: World) -> None:
         return
     if not any(rule(command, world) for rule in rules):
         raise ForbiddenError(f"you may not {_words(type(command).__name__)} here")
+
+
+def _may(name: str, principal: Principal, place: str) -> bool:
+    try:
+        return bool(rules_for(name, principal, place))
+    except ForbiddenError:
+        return False
 
 
 def _words(name: str) -> str:

@@ -82,6 +82,18 @@ class AuditTrail(Protocol):
         """
 
 
+class Administration(Protocol):
+    """What admins and auditors ask a service directly, past the commands: no event follows."""
+
+    async def ask(
+        self, service: str, verb: str, payload: dict[str, Any], *, token: str
+    ) -> dict[str, Any]:
+        """The service's answer; it checks the person's token and rights itself.
+
+        Raises the service's own refusals, and ``UnavailableError`` when it does not answer.
+        """
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gateway:
     """Everything a request may use.
@@ -97,6 +109,7 @@ class Gateway:
     faults: FaultClearing
     people: People
     trail: AuditTrail
+    administration: Administration
     denials: Denials
     sign_in: SignIn
     verifier: Verifier

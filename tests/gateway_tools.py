@@ -136,6 +136,23 @@ class FakePeople:
         return {each: self.known[each] for each in account_ids if each in self.known}
 
 
+class FakeAdministration:
+    """Remembers what was asked; answers from ``answers`` by verb, or refuses."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str, dict[str, Any], str]] = []
+        self.answers: dict[str, dict[str, Any]] = {}
+        self.refusal: Exception | None = None
+
+    async def ask(
+        self, service: str, verb: str, payload: dict[str, Any], *, token: str
+    ) -> dict[str, Any]:
+        self.asked.append((service, verb, payload, token))
+        if self.refusal:
+            raise self.refusal
+        return self.answers.get(verb, {})
+
+
 class FakeFiles:
     """Counts what streams in and keeps the largest chunk's size."""
 
@@ -214,6 +231,7 @@ class Bench:
         self.passwords = FakePasswords()
         self.faults = FakeFaults()
         self.people = FakePeople()
+        self.administration = FakeAdministration()
         self.files = FakeFiles()
         self.telemetry = FakeTelemetry()
         parts: dict[str, Any] = {
@@ -224,6 +242,7 @@ class Bench:
             "faults": self.faults,
             "people": self.people,
             "trail": self.trail,
+            "administration": self.administration,
             "denials": Denials(self.trail.tell),
             "sign_in": SignIn(
                 self.passwords, self.signer, clock=self.clock, new_id=new_id, ttl_s=900

@@ -25,6 +25,7 @@ from ops.clock import SystemClock
 from ops.database.connection import conninfo
 from ops.hosting.entrance import gateway_url, http_port
 from ops.keys import token_keys
+from ops.messaging.administration import NatsAdministration
 from ops.messaging.command_client import NatsCommandClient
 from ops.messaging.connection import connect, nats_options
 from ops.messaging.gateway_links import (
@@ -125,6 +126,7 @@ async def built(settings: Settings) -> AsyncIterator[tuple[Gateway, Client]]:
                     faults=NatsFaultClearing(client),
                     people=NatsPeople(client),
                     trail=trail,
+                    administration=NatsAdministration(client),
                     denials=denials,
                     sign_in=SignIn(
                         NatsPasswordCheck(client),
