@@ -16,7 +16,7 @@ by its own JetStream, which would answer first):
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from commands.wire import AUDIT_READ, AUDIT_REPORT
+from commands.wire import AUDIT_READ, AUDIT_REPORT, AUDIT_STEP
 from ops.eventstore.wire import inbox_prefix
 
 LOG = "LOG"
@@ -27,8 +27,8 @@ LOG_INFO = "imewe.log.info"
 LIVE_EVENTS = "live.imewe.events.>"
 ARTIFACTS = "IMEWE_ARTIFACTS"
 
-LOG_USERS = ("log_commands", "log_processes", "log_supervisor")
-APP_USERS = ("commands", "processes", "projections", "gateway", "bridge", "supervisor")
+LOG_USERS = ("log_commands", "log_processes", "log_supervisor", "log_backup")
+APP_USERS = ("commands", "processes", "projections", "gateway", "bridge", "supervisor", "backup")
 
 _API = "$JS.API"
 _LOG_STREAMS = ("IMEWE_EVENTS", "IMEWE_SNAPSHOTS", "IMEWE_AUDIT")
@@ -145,6 +145,11 @@ def _permit(
     }
 
 
+def _steps(service: str) -> str:
+    """Where a service tells the audit trail what it does for admins."""
+    return f"{AUDIT_STEP}.{service}"
+
+
 def _bridge(bridge_id: str, nodes: Sequence[str]) -> dict[str, Any]:
     """Its own commands and heartbeat, samples and work of its machines, and files to make.
 
@@ -173,7 +178,16 @@ def _machine(node: str) -> list[str]:
     ]
 
 
+def _copy(name: str) -> dict[str, Any]:
+    """Take snapshots of streams, and nothing else."""
+    return _permit(
+        name,
+        publish=[f"{_API}.STREAM.SNAPSHOT.>", f"{_API}.STREAM.INFO.>", "$JS.SNAPSHOT.ACK.>"],
+    )
+
+
 LOG_PERMISSIONS: dict[str, dict[str, Any]] = {
+    "log_backup": _copy("log_backup"),
     "log_commands": _permit(
         "log_commands",
         publish=[">"],
@@ -210,6 +224,7 @@ LOG_PERMISSIONS: dict[str, dict[str, Any]] = {
 """Even the supervisor, which makes the streams, can neither change nor erase log and trail."""
 
 APP_PERMISSIONS: dict[str, dict[str, Any]] = {
+    "backup": _copy("backup"),
     "commands": _permit(
         "commands",
         publish=[*_READ_LOG, *_READ_OBJECTS],
@@ -218,6 +233,7 @@ APP_PERMISSIONS: dict[str, dict[str, Any]] = {
             "imewe.auth.>",
             AUDIT_REPORT,
             AUDIT_READ,
+            f"{AUDIT_STEP}.*",
             "imewe.admin.>",
             LIVE_EVENTS,
         ],
@@ -237,7 +253,12 @@ APP_PERMISSIONS: dict[str, dict[str, Any]] = {
     ),
     "projections": _permit(
         "projections",
-        publish=["imewe.projected.>", *_READ_LOG, *_follow("IMEWE_TELEMETRY")],
+        publish=[
+            "imewe.projected.>",
+            _steps("projections"),
+            *_READ_LOG,
+            *_follow("IMEWE_TELEMETRY"),
+        ],
         subscribe=[LIVE_EVENTS, "imewe.telemetry.>", "imewe.admin.>"],
     ),
     "gateway": _permit(
