@@ -18,7 +18,14 @@ from commands.jobs import handlers as _jobs
 from commands.nodes import handlers as _nodes
 from commands.organisations import handlers as _organisations
 from commands.parts import handlers as _parts
-from commands.wire import AUDIT_READ, AUTH_REVEAL, read_request, write_answer, write_refusal
+from commands.wire import (
+    AUDIT_READ,
+    AUDIT_STEP,
+    AUTH_REVEAL,
+    read_request,
+    write_answer,
+    write_refusal,
+)
 from domain.shared.errors import ImeweError, InvalidInputError
 
 FEATURES = (
@@ -58,7 +65,10 @@ class CommandService:
         return _answered(AUTH_REVEAL, lambda: self._revealing.reveal(headers, body))
 
     def audit(self, subject: str, headers: Mapping[str, str] | None, body: bytes) -> bytes:
-        """Answer a message on ``imewe.audit.report`` or ``imewe.audit.read``."""
+        """Answer a message on ``imewe.audit.report``, ``.read`` or ``.step.<service>``."""
+        stem, _, service = subject.rpartition(".")
+        if stem == AUDIT_STEP:
+            return _answered(subject, lambda: self._audit.step(service, headers, body))
         act = self._audit.read if subject == AUDIT_READ else self._audit.report
         return _answered(subject, lambda: act(headers, body))
 

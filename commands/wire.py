@@ -12,6 +12,8 @@ from domain.shared.errors import ImeweError, InvalidInputError, UnavailableError
 PREFIX = "imewe.command"
 AUDIT_REPORT = "imewe.audit.report"
 AUDIT_READ = "imewe.audit.read"
+AUDIT_STEP = "imewe.audit.step"
+"""With the name of the service that tells it behind it, which the connection proves."""
 AUTH_REVEAL = "imewe.auth.reveal"
 COMMAND_ID = "Imewe-Command-Id"
 TOKEN = "Imewe-Token"

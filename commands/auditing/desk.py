@@ -1,4 +1,6 @@
-"""Answers ``imewe.audit.report`` and ``imewe.audit.read``, which only the gateway may send."""
+"""Answers ``imewe.audit.report`` and ``imewe.audit.read``, which only the gateway may send, and
+``imewe.audit.step.<service>``, which only that service may.
+"""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -6,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from commands.auditing.recording import reported
+from commands.auditing.recording import reported, step
 from commands.auditing.trail import AuditLog, Trail, Written
 from commands.authorisation import READ_TRAIL, permitted_places
 from commands.principal import Principal
@@ -42,6 +44,21 @@ class AuditDesk:
         except (KeyError, TypeError, ValueError) as error:
             raise InvalidInputError("a report needs action and outcome") from error
         self._trail.record(entry, proved=principal is not None)
+        return {}
+
+    def step(self, service: str, headers: Mapping[str, str] | None, body: bytes) -> dict[str, Any]:
+        """Take what a service does for a person, or by itself without a token: ``action``
+        (``<service>.<verb>``), ``outcome`` (``begun``, ``done`` or ``failed``) and, where there
+        is one, ``resource``, ``reason``, ``correlation_id``.
+
+        Answered when it is written. Raises ``UnavailableError`` when it cannot be. Where the token
+        has run out since, the service is the actor.
+        """
+        try:
+            entry = step(_object(body), service, self._known(headers), at=self._clock.now())
+        except (KeyError, ValueError) as error:
+            raise InvalidInputError("a step needs an action and an outcome of its own") from error
+        self._trail.step(entry, service=service)
         return {}
 
     def read(self, headers: Mapping[str, str] | None, body: bytes) -> dict[str, Any]:

@@ -10,13 +10,14 @@ import orjson
 
 from commands.auditing.entry import ALLOWED, NOBODY, Entry, ip_address, plain
 from commands.authorisation import MATRIX
-from commands.principal import GATEWAY, USER, Principal
+from commands.principal import GATEWAY, SERVICE, USER, Principal
 from commands.wire import Request
 from domain.shared.errors import ImeweError
 
 LOGIN: Final = "login"
 UNKNOWN: Final = "an unknown command"
 LARGEST_COUNT: Final = 1_000_000
+STEP_OUTCOMES: Final = frozenset({"begun", "done", "failed"})
 RESOURCES: Final = (
     "job_id",
     "part_id",
@@ -87,6 +88,25 @@ def reported(told: Mapping[str, Any], principal: Principal | None, *, at: dateti
         organisation_id=_place(principal, ""),
         correlation_id=plain(str(told.get("correlation_id", ""))),
         count=min(LARGEST_COUNT, max(1, int(told.get("count", 1)))),
+    )
+
+
+def step(
+    told: Mapping[str, Any], service: str, principal: Principal | None, *, at: datetime
+) -> Entry:
+    """What a service did for a person, or by itself. Raises ``KeyError`` or ``ValueError``."""
+    action, outcome = plain(str(told["action"])), str(told["outcome"])
+    if not action.startswith(f"{service}.") or outcome not in STEP_OUTCOMES:
+        raise ValueError(action)
+    return Entry(
+        at=at,
+        actor=str(principal or Principal(kind=SERVICE, id=service)),
+        action=action,
+        outcome=outcome,
+        resource=plain(str(told.get("resource", ""))),
+        reason=plain(str(told.get("reason", ""))),
+        organisation_id=_place(principal, ""),
+        correlation_id=plain(str(told.get("correlation_id", ""))),
     )
 
 

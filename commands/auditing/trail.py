@@ -6,6 +6,9 @@ of lines: some at once, then one every few minutes. All who prove nothing share 
 the purse does not pay for is counted in a single line of that actor, so that nobody, and nobody
 outside least of all, can fill the trail or push out what it holds: with 288 lines a day strangers
 need years for a quarter of a gigabyte.
+
+What a service does for an admin is a step. Steps are never counted together: each has a line of
+its own, and a step without its line is refused. A service's purse for them is large.
 """
 
 from dataclasses import replace
@@ -19,10 +22,12 @@ import structlog
 
 from commands.auditing.entry import NOBODY, Entry, Sameness, minute_of
 from domain.ports import Clock
-from domain.shared.errors import ImeweError
+from domain.shared.errors import ImeweError, UnavailableError
 
 BURST: Final = 60
 REFILL_S: Final = 300.0
+STEPS_BURST: Final = 1000
+STEPS_REFILL_S: Final = 10.0
 STRANGERS: Final = ""
 VARIOUS: Final = "various"
 FOLDED: Final = "more than is written one by one"
@@ -63,6 +68,7 @@ class Trail:
         self._clock = clock
         self._lock = Lock()
         self._books: dict[str, _Book] = {}
+        self._steps: dict[str, _Purse] = {}
 
     def record(self, entry: Entry, *, proved: bool) -> None:
         """One more entry. ``proved``: a token or the connection shows that the actor is the one."""
@@ -72,6 +78,21 @@ class Trail:
             begins = book.begins(entry, self._clock.now())
         if begins and not self._wrote(entry, name=_name(entry)):
             self._give_back(owner, entry)
+
+    def step(self, entry: Entry, *, service: str) -> None:
+        """Write a step that ``service`` tells of, whoever asked for it.
+
+        Raises ``UnavailableError`` when it is not written, or when there were too many.
+        """
+        now = self._clock.now()
+        with self._lock:
+            purse = self._steps.setdefault(service, _Purse(STEPS_BURST, STEPS_REFILL_S, now))
+            paid = purse.pays(now)
+        if not paid:
+            raise UnavailableError(
+                f"{service} told of too many steps", remedy=f"one every {STEPS_REFILL_S:g} s"
+            )
+        self._log.append(entry, name=token_hex(16))
 
     def flush(self, *, everything: bool = False) -> None:
         """Write the counts of minutes that are over, or all of them at the end."""
@@ -105,13 +126,44 @@ class Trail:
             book.give_back(entry)
 
 
+class _Purse:
+    """Holds ``burst`` lines when full and gains one every ``refill_s`` seconds."""
+
+    def __init__(self, burst: int, refill_s: float, now: datetime) -> None:
+        self._burst = float(burst)
+        self._refill_s = refill_s
+        self._left = float(burst)
+        self._looked = now
+
+    def pays(self, now: datetime) -> bool:
+        """Take a line out, if there is one."""
+        self._refill(now)
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
+
+    def give_back(self) -> None:
+        """What was paid for was not written."""
+        self._left = min(self._burst, self._left + 1)
+
+    def is_full(self, now: datetime) -> bool:
+        """Whether nothing was taken out for long."""
+        self._refill(now)
+        return self._left >= self._burst
+
+    def _refill(self, now: datetime) -> None:
+        passed = max(0.0, (now - self._looked).total_seconds())
+        self._left = min(self._burst, self._left + passed / self._refill_s)
+        self._looked = now
+
+
 class _Book:
     """One actor's purse, what began in this minute, and what waits to be written."""
 
     def __init__(self, now: datetime, *, stranger: bool) -> None:
         self._stranger = stranger
-        self._left = float(BURST)
-        self._looked = now
+        self._purse = _Purse(BURST, REFILL_S, now)
         self._begun: dict[Sameness, datetime] = {}
         self._waiting: dict[tuple[Sameness, datetime], Entry] = {}
         self._folded: Entry | None = None
@@ -121,7 +173,7 @@ class _Book:
         if self._begun.get(entry.sameness) == entry.minute:
             self._wait(entry)
             return False
-        if not self._pays(now):
+        if not self._purse.pays(now):
             self._fold(entry)
             return False
         self._begun[entry.sameness] = entry.minute
@@ -129,7 +181,7 @@ class _Book:
 
     def give_back(self, entry: Entry) -> None:
         """It was paid for and not written: it waits with the others."""
-        self._left = min(float(BURST), self._left + 1)
+        self._purse.give_back()
         self._wait(entry)
 
     def due(self, now: datetime, *, everything: bool) -> list[Entry]:
@@ -139,19 +191,18 @@ class _Book:
         over = [place for place in self._waiting if everything or place[1] < this]
         due = []
         for entry in [self._waiting.pop(place) for place in over]:
-            if everything or self._pays(now):
+            if everything or self._purse.pays(now):
                 due.append(entry)
             else:
                 self._fold(entry)
-        if self._folded and (everything or self._pays(now)):
+        if self._folded and (everything or self._purse.pays(now)):
             due.append(self._folded)
             self._folded = None
         return due
 
     def is_idle(self, now: datetime) -> bool:
         """Whether nothing is lost when the book is thrown away."""
-        self._refill(now)
-        return not (self._begun or self._waiting or self._folded) and self._left >= BURST
+        return not (self._begun or self._waiting or self._folded) and self._purse.is_full(now)
 
     def _wait(self, entry: Entry) -> None:
         if entry.action == VARIOUS:
@@ -172,18 +223,6 @@ class _Book:
             count=entry.count,
         )
         self._folded = _more(self._folded, one)
-
-    def _pays(self, now: datetime) -> bool:
-        self._refill(now)
-        if self._left < 1:
-            return False
-        self._left -= 1
-        return True
-
-    def _refill(self, now: datetime) -> None:
-        passed = max(0.0, (now - self._looked).total_seconds())
-        self._left = min(float(BURST), self._left + passed / REFILL_S)
-        self._looked = now
 
 
 def _name(entry: Entry) -> str:

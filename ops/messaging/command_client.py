@@ -7,7 +7,15 @@ import nats.errors
 import orjson
 from nats.aio.client import Client
 
-from commands.wire import AUDIT_READ, AUDIT_REPORT, AUTH_REVEAL, TOKEN, Request, read_answer
+from commands.wire import (
+    AUDIT_READ,
+    AUDIT_REPORT,
+    AUDIT_STEP,
+    AUTH_REVEAL,
+    TOKEN,
+    Request,
+    read_answer,
+)
 from domain.shared.errors import InvalidInputError, UnavailableError
 
 LOGIN = "imewe.auth.login"
@@ -90,6 +98,20 @@ async def report_denial(
     """Hand a refusal over to the audit trail; see ``commands.auditing.desk``."""
     headers = {TOKEN: token} if token else {}
     await _ask(client, AUDIT_REPORT, orjson.dumps(told), headers=headers, timeout_s=timeout_s)
+
+
+async def report_step(
+    client: Client, told: Mapping[str, Any], *, token: str = "", timeout_s: float = PATIENCE_S
+) -> None:
+    """Put a step of a service into the audit trail; see ``commands.auditing.desk.AuditDesk.step``.
+
+    ``action`` is ``<service>.<verb>``; the connection's user must be one that may publish on
+    ``imewe.audit.step.<service>``. Returns when it is written, else raises ``UnavailableError``.
+    """
+    service = str(told["action"]).partition(".")[0]
+    headers = {TOKEN: token} if token else {}
+    subject = f"{AUDIT_STEP}.{service}"
+    await _ask(client, subject, orjson.dumps(told), headers=headers, timeout_s=timeout_s)
 
 
 async def read_trail(

@@ -25,7 +25,7 @@ from commands.bus import Bus
 from commands.idempotency import Once
 from commands.service import CommandService
 from commands.tokens import Verifier
-from commands.wire import AUDIT_READ, AUDIT_REPORT, AUTH_REVEAL, PREFIX, write_refusal
+from commands.wire import AUDIT_READ, AUDIT_REPORT, AUDIT_STEP, AUTH_REVEAL, PREFIX, write_refusal
 from commands.world import ArtifactCatalogue, Ports
 from domain.shared.errors import UnavailableError
 from ops.artifacts.catalogue import LoopCatalogue
@@ -211,6 +211,7 @@ async def _serve(
         await client.subscribe(AUTH_REVEAL, queue=QUEUE, cb=desk.on_reveal),
         await client.subscribe(AUDIT_REPORT, queue=QUEUE, cb=desk.on_audit),
         await client.subscribe(AUDIT_READ, queue=QUEUE, cb=desk.on_audit),
+        await client.subscribe(f"{AUDIT_STEP}.*", queue=QUEUE, cb=desk.on_audit),
     ]
     registered = await register(client, settings, "commands")
     log.info("commands are served")

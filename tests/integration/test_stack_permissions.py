@@ -144,6 +144,9 @@ async def test_the_account_of_the_services_does_not_see_the_log_streams(voice: O
         ("gateway", "imewe.audit.report", "imewe.audit.log"),
         ("gateway", "imewe.audit.read", "imewe.events.job.n1"),
         ("projections", "imewe.projected.jobs", "imewe.telemetry.n1"),
+        ("projections", "imewe.audit.step.projections", "imewe.audit.step.notary"),
+        ("projections", "imewe.projected.progress.jobs", "imewe.command.service.projections.X"),
+        ("gateway", "imewe.admin.projections.switch", "imewe.audit.step.projections"),
         ("processes", "imewe.work.n1", "imewe.stop.local.n1"),
     ],
 )

@@ -1,6 +1,6 @@
 """The audit trail: what is written at once, what is counted, and what nobody can fill."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -10,8 +10,8 @@ import pytest
 
 from commands.auditing.entry import Entry, ip_address
 from commands.auditing.recording import opaque_mail, resource_of
-from commands.auditing.trail import BURST, REFILL_S, VARIOUS, Trail
-from commands.wire import AUDIT_READ, AUDIT_REPORT, TOKEN
+from commands.auditing.trail import BURST, REFILL_S, STEPS_BURST, VARIOUS, Trail
+from commands.wire import AUDIT_READ, AUDIT_REPORT, AUDIT_STEP, TOKEN
 from domain.account.roles import Role
 from domain.shared.errors import ForbiddenError, UnauthenticatedError
 from tests.fake_ports import FakeAuditLog, FakeClock
@@ -348,3 +348,46 @@ def _recorded(side: WriteSide, place: str, resource: str) -> None:
 def _three_organisations(side: WriteSide) -> None:
     for place in (ORG, OTHER_ORG, ""):
         _recorded(side, place, f"job/{place}")
+
+
+def steps(side: WriteSide, told: Mapping[str, object], *, of: str = "projections") -> Any:
+    headers = {TOKEN: side.token("ada", Role.ADMIN)}
+    return said(side.service.audit(f"{AUDIT_STEP}.{of}", headers, orjson.dumps(told)))
+
+
+SWITCH = {"action": "projections.switch", "outcome": "done", "resource": "projection/jobs"}
+
+
+def test_every_step_of_a_service_has_a_line_of_its_own(side: WriteSide) -> None:
+    for outcome in ("begun", "done", "done"):
+        assert steps(side, {**SWITCH, "outcome": outcome, "reason": "jobs_v2"})["ok"]
+    assert [entry.outcome for entry in side.entries] == ["begun", "done", "done"]
+    entry = side.entries[-1]
+    assert (entry.actor, entry.action) == (f"user/{account_id('ada')}", "projections.switch")
+    assert (entry.resource, entry.reason) == ("projection/jobs", "jobs_v2")
+    assert (entry.organisation_id, entry.count) == (ORG, 1)
+
+
+def test_a_step_that_nobody_asked_for_is_the_services_own(side: WriteSide) -> None:
+    assert said(side.service.audit(f"{AUDIT_STEP}.projections", {}, orjson.dumps(SWITCH)))["ok"]
+    assert side.entries[-1].actor == "service/projections"
+
+
+@pytest.mark.parametrize(
+    "told",
+    [{}, {**SWITCH, "action": "notary.rotate"}, {**SWITCH, "outcome": "FORBIDDEN"}],
+)
+def test_a_service_tells_of_its_own_steps_only(side: WriteSide, told: dict[str, object]) -> None:
+    assert steps(side, told)["error"]["code"] == "INVALID_INPUT"
+    assert side.entries == []
+
+
+def test_a_step_that_cannot_be_written_is_refused(side: WriteSide) -> None:
+    side.audit_log.away = True
+    assert steps(side, SWITCH)["error"]["code"] == "UNAVAILABLE"
+
+
+def test_a_service_gone_wild_fills_nothing(side: WriteSide) -> None:
+    answers = [steps(side, SWITCH)["ok"] for _ in range(STEPS_BURST + 5)]
+    assert answers.count(True) == len(side.entries) == STEPS_BURST
+    assert steps(side, {**SWITCH, "action": "notary.rotate"}, of="notary")["ok"]
