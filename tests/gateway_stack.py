@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -90,7 +91,16 @@ def running_stack() -> Iterator[Stack]:
     outer = Path(tempfile.mkdtemp(prefix="imewe-gateway-"))
     if os.geteuid() == 0:
         outer.chmod(0o711)
-    home, told = outer / "home", outer / "up.json"
+    try:
+        with up(outer / "home", told=outer / "up.json") as stack:
+            yield stack
+    finally:
+        shutil.rmtree(outer)
+
+
+@contextmanager
+def up(home: Path, *, told: Path) -> Iterator[Stack]:
+    """``imewe up`` on a home until the end of the block; ``told`` takes what it prints."""
     command = [sys.executable, "-P", "-m", "ops.cli.main", "up", "--home", str(home), "--json"]
     with told.open("w") as output:
         running = subprocess.Popen(command, stdout=output, stderr=subprocess.DEVNULL, cwd=CHECKOUT)
@@ -104,7 +114,6 @@ def running_stack() -> Iterator[Stack]:
     finally:
         running.send_signal(signal.SIGINT)
         running.wait(STOP_S)
-        shutil.rmtree(outer)
 
 
 def order(digest: str, **changes: Any) -> dict[str, Any]:

@@ -111,6 +111,15 @@ class Bucket:
         finally:
             await answers.unsubscribe()
 
+    async def objects(self) -> AsyncIterator[Meta]:
+        """The meta message of every object that was not deleted."""
+        for subject in await self._subjects("M"):
+            message = await self._ask({"last_by_subj": subject})
+            if message is not None:
+                meta = _parse_meta(message.data, sequence=int(_header(message, "Nats-Sequence")))
+                if not meta.deleted:
+                    yield meta
+
     async def discard(self, nuid: str) -> None:
         """Remove the chunks of an object that will never be committed."""
         await self._api("PURGE", {"filter": f"{self._prefix}.C.{nuid}"})

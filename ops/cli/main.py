@@ -14,7 +14,7 @@ import typer
 from domain.shared.errors import ImeweError
 from ops.cli.refusals import tell_refusal
 
-COMMANDS = ("up", "run", "status", "doctor", "demo", "bench", "login")
+COMMANDS = ("up", "run", "status", "doctor", "demo", "bench", "login", "backup", "restore")
 GROUPS = ("jobs", "nodes", "inventory", "events", "users", "bridge", "projections", "schema")
 
 
