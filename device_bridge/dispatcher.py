@@ -124,6 +124,8 @@ class Dispatcher:
             "AcceptBuild",
             {"build_id": work.build_id, "node_id": work.node_id, "epoch": work.epoch},
             command_id=str(command_id),
+            causation=work.causation_id,
+            correlation=work.correlation_id,
         )
         told = (answer.get("node_id"), answer.get("epoch"), answer.get("digest"))
         if told != (work.node_id, work.epoch, work.digest):

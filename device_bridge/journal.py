@@ -75,7 +75,9 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """One command to the core. ``command_id`` stays the same however often it is sent."""
+    """One command to the core. ``command_id`` stays the same however often it is sent.
+
+    ``causation_id`` and ``correlation_id`` are those of the work that it is about, or empty."""
 
     seq: int
     node_id: str
@@ -83,6 +85,8 @@ class Report:
     name: str
     payload: dict[str, Any]
     tried: bool
+    causation_id: str = ""
+    correlation_id: str = ""
 
 
 class Journal:
@@ -265,13 +269,14 @@ class Journal:
 
     def _next_report(self, db: sqlite3.Connection, node_id: str) -> Report | None:
         row = db.execute(
-            "SELECT seq, node_id, command_id, name, payload, tried FROM outbox"
+            "SELECT seq, node_id, command_id, name, payload, tried, build_id FROM outbox"
             " WHERE node_id = ? ORDER BY seq LIMIT 1",
             (node_id,),
         ).fetchone()
         if row is None:
             return None
         db.execute("UPDATE outbox SET tried = 1 WHERE seq = ?", (row[0],))
+        works = [entry.work for entry in self._entries(db, "build_id = ?", row[6])]
         return Report(
             seq=row[0],
             node_id=row[1],
@@ -279,4 +284,6 @@ class Journal:
             name=row[3],
             payload=json.loads(row[4]),
             tried=bool(row[5]),
+            causation_id=works[0].causation_id if works else "",
+            correlation_id=works[0].correlation_id if works else "",
         )

@@ -59,7 +59,13 @@ class Courier:
 
     async def _sent(self, report: Report) -> bool:
         try:
-            await self._commands.send(report.name, report.payload, command_id=report.command_id)
+            await self._commands.send(
+                report.name,
+                report.payload,
+                command_id=report.command_id,
+                causation=report.causation_id,
+                correlation=report.correlation_id,
+            )
         except (UnavailableError, ConflictError, TimeoutError) as problem:
             self._log.info("core_unreachable", command=report.name, problem=str(problem))
             return False

@@ -6,6 +6,7 @@ from typing import Any
 
 from domain.shared.errors import InvalidInputError
 
+LONGEST_NAME = 128
 COMMANDS = frozenset({"start", "pause", "resume", "cancel"})
 
 
@@ -25,6 +26,9 @@ class Work:
     material: str = ""
     density_mg_per_mm3: float = 0.0
     estimated_duration_ms: int = 0
+    causation_id: str = ""
+    """The event that sent the build: everything reported of it follows from that."""
+    correlation_id: str = ""
 
     def as_json(self) -> str:
         """The form kept in the journal."""
@@ -49,6 +53,8 @@ def parse_work(body: bytes) -> Work:
             material=str(message.get("material", "")),
             density_mg_per_mm3=float(message.get("density_mg_per_mm3") or 0.0),
             estimated_duration_ms=int(message.get("estimated_duration_ms") or 0),
+            causation_id=_name(message, "causation_id"),
+            correlation_id=_name(message, "correlation_id"),
         )
     except (ValueError, TypeError, AttributeError) as problem:
         raise InvalidInputError(f"a work message cannot be read: {problem}") from problem
@@ -64,6 +70,13 @@ def _text(message: dict[str, Any], name: str) -> str:
     if not isinstance(value, str) or not value:
         raise InvalidInputError(f"{name} is missing", field=name)
     return value
+
+
+def _name(message: dict[str, Any], name: str) -> str:
+    """It goes back in a header: what does not fit there is nobody's name."""
+    value = message.get(name)
+    fits = isinstance(value, str) and value.isprintable() and len(value) <= LONGEST_NAME
+    return value.strip() if isinstance(value, str) and fits else ""
 
 
 def _whole(message: dict[str, Any], name: str) -> int:

@@ -53,6 +53,8 @@ class Fleet:
         self.halts: dict[tuple[str, str], int] = {}
         """How often a part's program halted its machine, by part and digest."""
         self.submitted_at: dict[str, int] = {}
+        self.stories: dict[str, str] = {}
+        """The correlation id of what began each job, by job."""
         self.dispatches_of: dict[str, list[str]] = {}
         self.builds_of: dict[str, list[str]] = {}
         self.lots_of: dict[str, list[str]] = {}
@@ -90,6 +92,8 @@ class Fleet:
             return False  # of a job that was forgotten
         self.before = known.status if isinstance(known, Part) else None
         shelf[key] = recorded.event.mutate(known)
+        if isinstance(recorded.event, Job.Submitted):
+            self.stories[key] = recorded.envelope.correlation_id or recorded.event_id
         self._notes[recorded.kind](key, recorded.event)
         return True
 
@@ -235,7 +239,7 @@ class Fleet:
             if part := self.parts.pop(part_id, None):
                 self.halts.pop((part_id, part.program.get("digest", "")), None)
             self.unassessed.pop(part_id, None)
-        del self.jobs[job_id], self.submitted_at[job_id]
+        del self.jobs[job_id], self.submitted_at[job_id], self.stories[job_id]
 
 
 def _halted(event: Fact) -> bool:

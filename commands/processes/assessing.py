@@ -23,6 +23,7 @@ from domain.ports import (
     Slicer,
 )
 from domain.shared.errors import InvalidInputError, NotFoundError, UnavailableError
+from domain.shared.identifiers import event_id
 
 LAYER_MM: Final = 0.2
 INFILL_PERCENT: Final = 20
@@ -33,7 +34,9 @@ READER: Final = "G-code reader"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """A part to assess, and what the fleet of its organisation can do."""
+    """A part to assess, and what the fleet of its organisation can do.
+
+    ``causation_id`` is the event that ordered it, ``correlation_id`` its job's story."""
 
     part_id: str
     organisation_id: str
@@ -42,6 +45,8 @@ class Question:
     material: str
     density_ug_per_mm3: int
     capabilities: Sequence[dict[str, Any]]
+    causation_id: str
+    correlation_id: str
 
 
 class InfeasibleError(Exception):
@@ -70,6 +75,8 @@ def questions(fleet: Fleet) -> list[Question]:
             material=part.material,
             density_ug_per_mm3=_density(fleet, part.organisation_id, part.material),
             capabilities=able[part.organisation_id],
+            causation_id=event_id(part.id, 1),
+            correlation_id=fleet.stories.get(part.job_id, part.job_id),
         )
         for part in parts
         if part.organisation_id in able

@@ -118,6 +118,8 @@ class _Run:
             "material": self._dispatch.work["material"],
             "density_mg_per_mm3": density,
             "estimated_duration_ms": self._dispatch.work["duration_ms"],
+            "causation_id": self._cause.id,
+            "correlation_id": self._cause.correlation_id,
         }
         record = RecordSent(dispatch_id=str(self._dispatch.id), attempt=self._attempt)
         relay = Relay(node_id=str(self._node.id), build_id=self._id, message=message)

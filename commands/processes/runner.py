@@ -16,6 +16,7 @@ from commands.processes import (
 )
 from commands.processes.executing import Executing
 from commands.processes.outputs import Cause, Output
+from commands.processes.stories import in_their_stories
 from domain.shared.recorded import RecordedEvent
 
 Step = Callable[[Fleet, RecordedEvent], list[Output]]
@@ -49,15 +50,16 @@ class Processes:
         """Fold an event and say what follows from it."""
         if not self.fleet.fold(recorded):
             return []
-        return [output for step in self._steps for output in step(self.fleet, recorded)]
+        outputs = [output for step in self._steps for output in step(self.fleet, recorded)]
+        return in_their_stories(self.fleet, outputs, after=recorded)
 
     def due(self, timer_id: str, *, now: datetime) -> list[Output]:
         """An alarm went off."""
-        return watchdog.due(self.fleet, timer_id, now=now)
+        return in_their_stories(self.fleet, watchdog.due(self.fleet, timer_id, now=now))
 
     def take_over(self) -> list[Output]:
         """What a runner asks for that has just caught up: waiting pieces are tried once."""
         cause = Cause(
             id=f"taken over at {self.fleet.position}", organisation_id="", correlation_id=""
         )
-        return placing.sweep(self.fleet, cause)
+        return in_their_stories(self.fleet, placing.sweep(self.fleet, cause))

@@ -1,6 +1,6 @@
 """Every id is made from its cause, so that doing a thing again names the same thing."""
 
-from uuid import UUID, uuid5
+from uuid import NAMESPACE_OID, UUID, uuid5
 
 IMEWE = UUID("6f1f3c2e-7d0b-5f6c-9a52-0b8f5d1c2a77")
 """Namespace of all derived ids."""
@@ -14,6 +14,11 @@ def derived(*cause: str | int | UUID) -> UUID:
 def command_name(organisation_id: str, principal: str, command_id: str) -> str:
     """A command's full name: unique for one principal inside one organisation."""
     return str(derived("command", organisation_id, principal, command_id))
+
+
+def event_id(aggregate: UUID | str, version: int) -> str:
+    """An event's id follows from aggregate and version: a retry names the same event."""
+    return str(uuid5(NAMESPACE_OID, f"imewe:{aggregate}:{version}"))
 
 
 def part_id(job_id: UUID | str, line: int) -> UUID:

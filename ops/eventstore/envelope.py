@@ -17,8 +17,9 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from re import compile as pattern
 from urllib.parse import quote, unquote
-from uuid import NAMESPACE_OID, UUID, uuid5
+from uuid import UUID
 
+from domain.shared import identifiers
 from domain.shared.errors import InvalidInputError
 from domain.shared.recorded import Actor, Envelope
 from ops.eventstore.wire import Message, parse_headers
@@ -44,6 +45,7 @@ FIELDS = (
     "Imewe-Prev-Hash",
 )
 HASH = "Imewe-Hash"
+STORED = "Nats-Time-Stamp"
 
 _TOPIC = pattern(r"imewe\.([a-z_]+):")
 _UNSAFE = pattern(r"[\x00-\x1f\x7f]|^\s|\s$")
@@ -80,6 +82,11 @@ class Record:
         listed = self.headers.get("Imewe-Prev", "")
         entries = [int(entry) for entry in listed.split(",")] if listed else []
         return tuple(entry if entry > 0 else self.sequence + entry for entry in entries)
+
+    @property
+    def stored_at(self) -> datetime:
+        """When the log server took it, by its clock; cut to whole microseconds."""
+        return datetime.fromisoformat(self.headers[STORED].strip())
 
     @property
     def aggregate(self) -> str:
@@ -179,7 +186,7 @@ def id_of(token: str) -> UUID | str:
 
 def event_id(token: str, version: int) -> str:
     """An event's id follows from its aggregate and version, so a retry names the same event."""
-    return str(uuid5(NAMESPACE_OID, f"imewe:{token}:{version}"))
+    return identifiers.event_id(token, version)
 
 
 def previous_text(trail: Sequence[int], index: int) -> str:

@@ -82,7 +82,8 @@ class Bench:
                     asdict(command),
                     command_id=str(derived("assessed", question.part_id)),
                     organisation_id=question.organisation_id,
-                    correlation=question.job_id,
+                    causation=question.causation_id,
+                    correlation=question.correlation_id,
                 )
                 log.info("assessed", part_id=question.part_id, answer=name)
                 return

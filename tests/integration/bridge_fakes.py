@@ -69,7 +69,15 @@ class FileCore:
         fresh.write_text(json.dumps(message))
         fresh.rename(queue / f"{name}.json")
 
-    async def send(self, name: str, payload: dict[str, Any], *, command_id: str) -> dict[str, Any]:
+    async def send(
+        self,
+        name: str,
+        payload: dict[str, Any],
+        *,
+        command_id: str,
+        causation: str = "",
+        correlation: str = "",
+    ) -> dict[str, Any]:
         """``CommandPort``: refuses what the log does not know, obeys each name once."""
         if (self.folder / "down").exists():
             raise UnavailableError("the core is down")
@@ -81,7 +89,8 @@ class FileCore:
             answer |= json.loads(known.read_text())
             if payload["epoch"] < answer["epoch"]:
                 raise StaleEpochError("passed by a later reservation")
-        line = json.dumps({"name": name, "id": command_id, **payload})
+        cause = {"causation": causation, "correlation": correlation}
+        line = json.dumps({"name": name, "id": command_id, **cause, **payload})
         with (self.folder / "commands.jsonl").open("a") as log:
             log.write(f"{line}\n")
             log.flush()

@@ -18,7 +18,7 @@ from commands.world import AlreadyObeyedError
 from domain.ports import ArtifactRef
 from domain.shared.aggregate import ImeweAggregate
 from domain.shared.errors import ImeweError, NotFoundError, UnavailableError
-from domain.shared.identifiers import IMEWE, command_name, derived
+from domain.shared.identifiers import IMEWE, command_name, derived, event_id
 from domain.shared.recorded import Actor, Envelope, RecordedEvent
 
 ORGANISATION = str(uuid5(IMEWE, "organisation"))
@@ -72,7 +72,15 @@ class Log:
         self.events: list[RecordedEvent] = []
         self.aggregates: dict[UUID, ImeweAggregate] = {}
 
-    def obey(self, command: Any, *, by: Principal, command_id: str) -> ImeweAggregate:
+    def obey(
+        self,
+        command: Any,
+        *,
+        by: Principal,
+        command_id: str,
+        causation: str = "",
+        correlation: str = "",
+    ) -> ImeweAggregate:
         """Decide and record. Raises the typed refusals."""
         name = command_name(ORGANISATION, str(by), command_id)
         now = START + timedelta(seconds=len(self.events))
@@ -85,7 +93,16 @@ class Log:
             self.aggregates[aggregate.id] = aggregate
             aggregate.remember(name, aggregate.version)
         for event in aggregate.collect_events():
-            self._record(aggregate, event, by, name, now)
+            told = Envelope(
+                command_id=name,
+                causation_id=causation or name,
+                correlation_id=correlation or name,
+                organisation_id=ORGANISATION,
+                site_id="",
+                actor=Actor(kind=by.kind, id=by.id),
+                occurred_at=now,
+            )
+            self._record(aggregate, event, told, now)
         return aggregate
 
     def all(self, kind: type[Any]) -> list[Any]:
@@ -93,28 +110,21 @@ class Log:
         return [found for found in self.aggregates.values() if isinstance(found, kind)]
 
     def _record(
-        self, aggregate: ImeweAggregate, event: Any, by: Principal, name: str, now: datetime
+        self, aggregate: ImeweAggregate, event: Any, envelope: Envelope, now: datetime
     ) -> None:
         topic: str = type(event).TOPIC
         version = event.originator_version
         self.events.append(
             RecordedEvent(
                 event=event,
-                envelope=Envelope(
-                    command_id=name,
-                    causation_id="",
-                    correlation_id="",
-                    organisation_id=ORGANISATION,
-                    site_id="",
-                    actor=Actor(kind=by.kind, id=by.id),
-                    occurred_at=now,
-                ),
+                envelope=envelope,
                 position=len(self.events) + 1,
                 kind=topic.removeprefix("imewe.").partition(":")[0],
                 aggregate_id=aggregate.id,
                 version=version,
-                event_id=str(uuid5(aggregate.id, str(version))),
+                event_id=event_id(aggregate.id, version),
                 recorded_at=now,
+                stored_at=now,
                 topic=topic,
                 schema_version=1,
                 previous_hash="",
@@ -209,7 +219,13 @@ class Runner:
         match output:
             case Send():
                 try:
-                    self.log.obey(output.command, by=SERVICE, command_id=output.command_id)
+                    self.log.obey(
+                        output.command,
+                        by=SERVICE,
+                        command_id=output.command_id,
+                        causation=output.causation_id,
+                        correlation=output.correlation_id,
+                    )
                 except ImeweError as error:
                     self.refused.append((output, error))
                     return output.on_refusal

@@ -82,6 +82,8 @@ def question(material: str = "PLA", *capabilities: dict[str, Any]) -> Question:
         material=material,
         density_ug_per_mm3=1240,
         capabilities=capabilities or (CAPABLE,),
+        causation_id="ordered",
+        correlation_id="story",
     )
 
 

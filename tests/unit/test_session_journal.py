@@ -125,8 +125,12 @@ class Core:
     def __init__(self, *errors: ImeweError) -> None:
         self.errors = list(errors)
         self.heard: list[tuple[str, str]] = []
+        self.causes: list[dict[str, str]] = []
 
-    async def send(self, name: str, payload: dict[str, Any], *, command_id: str) -> dict[str, Any]:
+    async def send(
+        self, name: str, payload: dict[str, Any], *, command_id: str, **cause: str
+    ) -> dict[str, Any]:
+        self.causes.append(cause)
         self.heard.append((name, command_id))
         if self.errors:
             raise self.errors.pop(0)
