@@ -15,7 +15,17 @@ from domain.shared.errors import ImeweError
 from ops.cli.refusals import tell_refusal
 
 COMMANDS = ("up", "run", "status", "doctor", "demo", "bench", "login", "backup", "restore")
-GROUPS = ("jobs", "nodes", "inventory", "events", "users", "bridge", "projections", "schema")
+GROUPS = (
+    "jobs",
+    "nodes",
+    "inventory",
+    "events",
+    "users",
+    "bridge",
+    "audit",
+    "projections",
+    "schema",
+)
 
 
 def application(words: Sequence[str]) -> typer.Typer:
