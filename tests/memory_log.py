@@ -10,7 +10,7 @@ from uuid import UUID
 from eventsourcing import popo
 from eventsourcing.persistence import AggregateRecorder, StoredEvent
 
-from ops.eventstore.envelope import Record, event_id, headers_of, time_text, token_of
+from ops.eventstore.envelope import STORED, Record, event_id, headers_of, time_text, token_of
 from ops.eventstore.stored import OutgoingEvent, read_event
 
 MODULE = "tests.memory_log"
@@ -78,6 +78,7 @@ def _record(stored: StoredEvent, envelope: dict[str, str], position: int) -> Rec
         "Imewe-Event": event_id(token, stored.originator_version),
         "Imewe-Recorded": time_text(stored.occurred_at),
         "Imewe-Schema": str(stored.schema_version),
+        STORED: time_text(stored.occurred_at),
         **envelope,
     }
     return Record(

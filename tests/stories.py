@@ -72,12 +72,18 @@ class Story:
             version=event.originator_version,
             event_id=event_id(str(event.originator_id), event.originator_version),
             recorded_at=self.now + timedelta(milliseconds=2),
+            stored_at=self._stored_at(),
             topic=topic,
             schema_version=1,
             previous_hash="",
             hash=f"sha256:{len(self.events):064x}",
             body=json_bytes(body),
         )
+
+    def _stored_at(self) -> datetime:
+        """Every event a little later than the one before it, as the log server gives them."""
+        last = self.events[-1].stored_at if self.events else self.now
+        return max(self.now + timedelta(milliseconds=3), last + timedelta(microseconds=50))
 
 
 class MemoryLog:

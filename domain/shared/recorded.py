@@ -40,7 +40,8 @@ class RecordedEvent:
 
     ``position`` is a 64-bit integer: log epoch in the high bits, stream sequence in the low.
     ``kind`` is the aggregate's word in the subject (``job``, ``node`` ...), ``body`` the stored
-    JSON bytes as they were hashed.
+    JSON bytes as they were hashed. ``stored_at`` is the log server's own time, cut to whole
+    microseconds, which ``asOf`` goes by; ``recorded_at`` that of the service that wrote the event.
     """
 
     event: Fact
@@ -51,6 +52,7 @@ class RecordedEvent:
     version: int
     event_id: str
     recorded_at: datetime
+    stored_at: datetime
     topic: str
     schema_version: int
     previous_hash: str

@@ -139,6 +139,7 @@ def recorded_event(record: Record) -> RecordedEvent:
             version=event.originator_version,
             event_id=headers["Imewe-Event"],
             recorded_at=datetime.fromisoformat(headers["Imewe-Recorded"]),
+            stored_at=record.stored_at,
             topic=record.topic,
             schema_version=int(headers.get("Imewe-Schema", "1")),
             previous_hash=record.previous_hash,
