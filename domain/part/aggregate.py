@@ -24,7 +24,6 @@ class Part(ImeweAggregate):
     """
 
     TOPIC = "imewe.part:Part"
-    class_version = 2
 
     class Ordered(Created):
         """The line began to exist."""
@@ -195,11 +194,6 @@ class Part(ImeweAggregate):
         self.scheduled = False
         self.cancel_requested = False
         self.missing: list[str] = []
-
-    @staticmethod
-    def upcast_v1_v2(state: dict[str, Any]) -> None:
-        """A snapshot may be from before parts said why they wait; none says its version."""
-        state.setdefault("missing", [])
 
     @property
     def status(self) -> JobStatus:

@@ -57,6 +57,18 @@ class InsufficientMaterialError(ImeweError):
     code = "INSUFFICIENT_MATERIAL"
 
 
+class HistoryNegativeError(ImeweError):
+    """A correction of the past would leave less than nothing at a later moment."""
+
+    code = "HISTORY_NEGATIVE"
+
+
+class OverlapError(ImeweError):
+    """Another correction covers the same time or the same use already."""
+
+    code = "OVERLAP"
+
+
 class NodeUnavailableError(ImeweError):
     """The node cannot take this build now."""
 
@@ -91,3 +103,9 @@ class StorageFullError(UnavailableError):
     """The log has no space; nothing was recorded."""
 
     code = "STORAGE_FULL"
+
+
+class NewerVersionError(ImeweError):
+    """A later release of the program recorded this; an older one does not guess what it means."""
+
+    code = "NEWER_VERSION"

@@ -10,7 +10,12 @@ from typing import Any, cast
 from uuid import UUID
 
 import orjson
-from eventsourcing.domain import CanInitAggregate, CanSnapshotAggregate, DomainEventProtocol
+from eventsourcing.domain import (
+    CanInitAggregate,
+    CanSnapshotAggregate,
+    DomainEvent,
+    DomainEventProtocol,
+)
 from eventsourcing.persistence import (
     Cipher,
     Compressor,
@@ -20,15 +25,25 @@ from eventsourcing.persistence import (
     StoredEvent,
     Transcoder,
 )
-from eventsourcing.utils import get_topic, resolve_topic
+from eventsourcing.utils import TopicError, get_topic, resolve_topic
 
-from domain.shared.errors import InvalidInputError
+from domain.shared.aggregate import AggregateSnapshot
+from domain.shared.errors import InvalidInputError, NewerVersionError
 from ops.eventstore.envelope import Record, time_text
 from ops.eventstore.shapes import restored
 from ops.eventstore.snapshot_state import packed, unpacked
 from ops.eventstore.stored import OutgoingEvent, ReadEvent, ReadNotification
+from schema.registry import known_upcasters
 
+OUR_TOPICS = "imewe."
 _IN_HEADERS = frozenset({"originator_id", "originator_version", "timestamp", "command"})
+
+
+class NewerEventError(NewerVersionError, MapperDeserialisationError):
+    """An event of a later release: its topic or its version is not known here.
+
+    Followers park its aggregate; the write side refuses to load it.
+    """
 
 
 class ImeweMapper(Mapper[UUID]):
@@ -53,7 +68,7 @@ class ImeweMapper(Mapper[UUID]):
             topic=topic,
             state=_body(domain_event, topic),
             occurred_at=cast("Any", domain_event).timestamp,
-            schema_version=_class_version(type(domain_event)),
+            schema_version=version_of(type(domain_event)),
         )
 
     def to_domain_event(self, stored_event: StoredEvent) -> DomainEventProtocol[UUID]:
@@ -72,7 +87,10 @@ class ImeweMapper(Mapper[UUID]):
 
 
 def event_of(record: Record) -> Any:
-    """The event that a record tells. Raises ``MapperDeserialisationError``."""
+    """The event that a record tells; an older version is brought up to today's.
+
+    Raises ``NewerEventError`` for what a later release wrote, else ``MapperDeserialisationError``.
+    """
     headers = record.headers
     try:
         return _event(
@@ -86,6 +104,10 @@ def event_of(record: Record) -> Any:
             schema_version=int(headers.get("Imewe-Schema", "1")),
             command=headers.get("Imewe-Command", ""),
         )
+    except NewerVersionError as error:
+        raise NewerEventError(
+            f"sequence {record.sequence}: {error.message}", remedy=error.remedy
+        ) from error
     except Exception as error:
         raise MapperDeserialisationError(
             f"sequence {record.sequence} cannot be read as an event: {error}"
@@ -96,6 +118,27 @@ def occurred_at(record: Record) -> datetime:
     """When it happened in the shop; when it was recorded, if nobody said."""
     headers = record.headers
     return datetime.fromisoformat(headers.get("Imewe-Occurred") or headers["Imewe-Recorded"])
+
+
+def event_class(topic: str) -> type[Any]:
+    """The class of an event or snapshot. Raises ``NewerVersionError`` for an unknown topic.
+
+    A topic is never taken for the name of a Python module to import: a log may come from anywhere.
+    """
+    if not topic.startswith(OUR_TOPICS) and topic != get_topic(AggregateSnapshot):
+        raise _newer(f"{topic[:80]!r} is no event of Imewe's")
+    try:
+        found = resolve_topic(topic)
+    except TopicError as error:
+        raise _newer(f"this program does not know the event {topic[:80]}") from error
+    if not (isinstance(found, type) and issubclass(found, DomainEvent)):
+        raise _newer(f"{topic[:80]} is no event")
+    return found
+
+
+def version_of(cls: type[Any]) -> int:
+    """The version of its stored form that a class writes."""
+    return int(getattr(cls, "class_version", 1))
 
 
 def json_bytes(values: dict[str, Any]) -> bytes:
@@ -134,14 +177,12 @@ def _body(event: Any, topic: str) -> bytes:
 
 
 def _event(stored: StoredEvent, *, occurred_at: datetime, schema_version: int, command: str) -> Any:
-    cls = resolve_topic(stored.topic)
+    cls = event_class(stored.topic)
     values: dict[str, Any] = orjson.loads(stored.state)
-    for version in range(schema_version, _class_version(cls)):
-        getattr(cls, f"upcast_v{version}_v{version + 1}")(values)
     if issubclass(cls, CanSnapshotAggregate):
         values["state"] = unpacked(values["state"])
     else:
-        restored(cls, values)
+        values = restored(cls, _upcast(cls, stored.topic, values, schema_version))
         if issubclass(cls, CanInitAggregate):
             values.setdefault("originator_topic", aggregate_topic(stored.topic))
     values["originator_id"] = stored.originator_id
@@ -154,5 +195,16 @@ def _event(stored: StoredEvent, *, occurred_at: datetime, schema_version: int, c
     return event
 
 
-def _class_version(cls: type[Any]) -> int:
-    return int(getattr(cls, "class_version", 1))
+def _upcast(
+    cls: type[Any], topic: str, values: dict[str, Any], schema_version: int
+) -> dict[str, Any]:
+    known = version_of(cls)
+    if schema_version > known:
+        raise _newer(f"{topic} has version {schema_version}, this program knows {known}")
+    if schema_version == known:
+        return values
+    return known_upcasters().apply(topic, values, from_version=schema_version, to_version=known)
+
+
+def _newer(words: str) -> NewerVersionError:
+    return NewerVersionError(words, remedy="a later release wrote it: upgrade Imewe first")

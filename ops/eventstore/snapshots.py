@@ -1,12 +1,21 @@
-"""Snapshots: disposable, never a truth of their own. Loading works without any."""
+"""Snapshots: disposable, never a truth of their own. Loading works without any.
+
+A snapshot is what one version of the domain's code folded. Another version may fold otherwise and
+keep other attributes, so each snapshot names the code that made it and is ignored by any other:
+after an upgrade an aggregate is folded from its events once more.
+"""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 from eventsourcing.persistence import AggregateRecorder, StoredEvent
 
+import domain
 from ops.eventstore.client import Client, Publication, read_answer
 from ops.eventstore.envelope import Record, head_block, record_of, time_text, token_of
 from ops.eventstore.heads import HeadCache
@@ -15,6 +24,19 @@ from ops.eventstore.stored import OutgoingEvent, read_event
 KEPT = 10
 OLDER = "Imewe-Snapshots"
 """Lists earlier snapshots of the aggregate as ``version:sequence``."""
+CODE = "Imewe-Code"
+"""Names the code that folded it: ``domain_code``."""
+
+
+@cache
+def domain_code() -> str:
+    """A name for the domain as it is written now; any change of its text gives another."""
+    digest = sha256()
+    for folder in domain.__path__:
+        for path in sorted(Path(folder).rglob("*.py")):
+            text = path.read_bytes()
+            digest.update(b"%s %d " % (str(path.relative_to(folder)).encode(), len(text)) + text)
+    return digest.hexdigest()[:16]
 
 
 class JetStreamSnapshotRecorder(AggregateRecorder):
@@ -31,12 +53,14 @@ class JetStreamSnapshotRecorder(AggregateRecorder):
         stream: str,
         subjects: str,
         now: Callable[[], datetime],
+        code: str = "",
     ) -> None:
         self._client = client
         self._heads = heads
         self._subjects = subjects
         self._direct_get = f"$JS.API.DIRECT.GET.{stream}"
         self._now = now
+        self._code = code or domain_code()
 
     def insert_events(
         self, stored_events: Sequence[StoredEvent], **kwargs: Any
@@ -57,7 +81,7 @@ class JetStreamSnapshotRecorder(AggregateRecorder):
         desc: bool = False,
         limit: int | None = None,
     ) -> Sequence[StoredEvent]:
-        """Snapshots by version: one that was written later may tell of an older version."""
+        """This code's snapshots by version: a later one may tell of an older version."""
         last = self._last(originator_id)
         if last is None:
             return []
@@ -66,12 +90,16 @@ class JetStreamSnapshotRecorder(AggregateRecorder):
             (v for v in places if (gt is None or v > gt) and (lte is None or v <= lte)),
             reverse=desc,
         )
-        chosen = [places[version] for version in versions[:limit]]
-        if chosen == [last.sequence]:
+        chosen = [places[version] for version in versions]
+        if limit == 1 and chosen[:1] == [last.sequence] and self._is_ours(last):
             return [read_event(last)]
         bodies = [b'{"seq":%d}' % sequence for sequence in chosen]
         found = self._client.request_each(self._direct_get, bodies)
-        return [read_event(record_of(message)) for message in found if not message.status]
+        records = [record_of(message) for message in found if not message.status]
+        return [read_event(record) for record in records if self._is_ours(record)][:limit]
+
+    def _is_ours(self, record: Record) -> bool:
+        return record.headers.get(CODE) == self._code
 
     def _last(self, originator_id: UUID | str) -> Record | None:
         subject = f"{self._subjects}.{token_of(originator_id)}"
@@ -85,6 +113,7 @@ class JetStreamSnapshotRecorder(AggregateRecorder):
             "Imewe-Topic": stored.topic,
             "Imewe-Recorded": time_text(self._now()),
             OLDER: self._older(stored.originator_id),
+            CODE: self._code,
         }
         if isinstance(stored, OutgoingEvent):
             headers["Imewe-Schema"] = str(stored.schema_version)

@@ -22,6 +22,7 @@ from domain.shared.errors import InvalidInputError
 from ops.eventstore.envelope import Record
 from ops.eventstore.mapper import ImeweMapper, aggregate_topic, event_of
 from ops.eventstore.snapshot_state import packed, unpacked
+from schema.registry import UPCASTERS
 
 NOON = datetime(2026, 11, 21, 12, 0, 0, 123456, tzinfo=timezone(timedelta(hours=1)))
 
@@ -55,14 +56,6 @@ class PaintPot(ImeweAggregate):
         turns: int
         by: str
 
-        @staticmethod
-        def upcast_v1_v2(state: dict[str, Any]) -> None:
-            state["turns"] = state.pop("rounds")
-
-        @staticmethod
-        def upcast_v2_v3(state: dict[str, Any]) -> None:
-            state["by"] = "unknown"
-
     @event(Opened)
     def __init__(
         self,
@@ -84,6 +77,16 @@ class PaintPot(ImeweAggregate):
     @event(Stirred)
     def stir(self, turns: int, by: str) -> None:
         self.turns += turns
+
+
+@UPCASTERS.step("imewe.paint_pot:Stirred", from_version=1)
+def _rounds_are_turns(body: dict[str, Any]) -> dict[str, Any]:
+    return {"turns": body["rounds"]}
+
+
+@UPCASTERS.step("imewe.paint_pot:Stirred", from_version=2)
+def _nobody_said_who(body: dict[str, Any]) -> dict[str, Any]:
+    return {**body, "by": "unknown"}
 
 
 @pytest.fixture

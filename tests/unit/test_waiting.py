@@ -83,15 +83,6 @@ def test_a_part_without_waiting_pieces_does_not_miss_a_machine() -> None:
     assert told(steps) == []
 
 
-def test_a_snapshot_from_before_parts_said_why_they_wait_is_understood() -> None:
-    steps = Steps()
-    part = steps.processes.fleet.parts[waiting(steps)]
-    old = Part.Snapshot.take(part)
-    assert vars(old.mutate(None))["missing"] == ["NO_MACHINE"]
-    del old.state["missing"]
-    assert vars(old.mutate(None))["missing"] == []
-
-
 def test_one_machine_and_several_are_told_in_words() -> None:
     assert why_waiting("BED_NOT_CLEAR", 1) == {
         "code": "BED_NOT_CLEAR",
