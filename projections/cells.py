@@ -1,6 +1,5 @@
 """Values as PostgreSQL takes them. It stores no NUL character: one becomes U+FFFD."""
 
-from collections.abc import Iterable
 from typing import Any
 
 import orjson
@@ -24,11 +23,6 @@ def json_cell(value: Any) -> str | None:
 def verbatim_cell(value: bytes) -> str:
     """A body as it was hashed, for a ``json`` column: its escapes stay as they are."""
     return value.decode()
-
-
-def json_list(values: Iterable[Any]) -> list[str]:
-    """``json_cell`` of each."""
-    return [json_cell(value) or "null" for value in values]
 
 
 def _cleaned(value: Any) -> Any:

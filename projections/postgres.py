@@ -9,7 +9,8 @@ from typing import Any
 import psycopg
 from psycopg.rows import TupleRow
 
-from projections.rows import Line, Need, Rows
+from projections.past import history_definition
+from projections.rows import Need, Rows
 from projections.table import Key, Table
 
 Cursor = psycopg.Cursor[TupleRow]
@@ -20,12 +21,7 @@ def definition(table: Table[Any]) -> str:
     columns = ", ".join(column.definition for column in table.columns)
     text = f"CREATE TABLE {table.name} ({columns}, PRIMARY KEY ({', '.join(table.key)}));"
     text += "".join(f"CREATE INDEX ON {table.name} ({each});" for each in table.indexes)
-    if table.history:
-        text += (
-            f'CREATE TABLE {table.name}_history (key text COLLATE "C" NOT NULL,'
-            " position bigint NOT NULL, row jsonb NOT NULL, PRIMARY KEY (key, position));"
-        )
-    return text
+    return text + history_definition(table)
 
 
 def prefetch(cursor: Cursor, needs: Iterable[Need], rows: Rows) -> None:
@@ -51,7 +47,8 @@ def write(cursor: Cursor, rows: Rows) -> None:
     for table, sums in rows.sums():
         _upsert(cursor, table, sums, f"{{0}} = {table.name}.{{0}} + EXCLUDED.{{0}}")
     for table, lines in rows.lines():
-        _copy_history(cursor, table, lines)
+        name = f"{table.name}_history"
+        _copy(cursor, name, table.history_names, table.history_cells(lines))
     for table, appended in rows.appended():
         _copy(cursor, table.name, table.names, table.cells(appended))
 
@@ -69,16 +66,6 @@ def _upsert(cursor: Cursor, table: Table[Any], rows: list[Any], assignment: str)
 
 def _array(column: Any) -> str:
     return "%s::text[]::jsonb[]" if column.type == "jsonb" else f"%s::{column.type}[]"
-
-
-def _copy_history(cursor: Cursor, table: Table[Any], lines: list[Line]) -> None:
-    states = table.states([line.row for line in lines])
-    cells: list[list[Any]] = [
-        [line.key for line in lines],
-        [line.position for line in lines],
-        states,
-    ]
-    _copy(cursor, f"{table.name}_history", ("key", "position", "row"), cells)
 
 
 def _copy(cursor: Cursor, name: str, columns: Iterable[str], cells: list[list[Any]]) -> None:

@@ -7,6 +7,7 @@ from eventsourcing.utils import get_topic
 
 from domain.shared.aggregate import Fact
 from domain.shared.recorded import RecordedEvent
+from projections.past import past_definition
 from projections.postgres import Cursor, definition, write
 from projections.rows import Need, Rows
 from projections.table import Table
@@ -28,6 +29,10 @@ class Projection:
     def schema(self) -> str:
         """DDL of all tables."""
         return "\n".join(definition(table) for table in self.tables)
+
+    def past(self, schema: str) -> str:
+        """DDL of the views of what was so in ``schema`` at a position; see ``past``."""
+        return past_definition(schema, self.tables)
 
     @property
     def kinds(self) -> frozenset[str]:

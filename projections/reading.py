@@ -5,15 +5,25 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from datetime import datetime
+from typing import Any, NamedTuple
 
+from psycopg import sql
 from psycopg_pool import AsyncConnectionPool
 
 from domain.shared.errors import UnavailableError
+from projections.past import AS_OF, past_of
 from projections.querying import Connection
 
 SHORTEST_WAIT_S = 0.004
 LONGEST_WAIT_S = 0.05
+LAST = 2**63 - 1
+"""No position is larger."""
+TIMES = "history"
+"""The projection that knows when the log took each event."""
+
+When = int | datetime
+"""A moment as it is asked for: a position, or a time of the log's clock."""
 
 _BEGIN = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 _POINTERS = """
@@ -22,9 +32,23 @@ WITH pointers AS MATERIALIZED (
         (SELECT min(k.position) FROM imewe.parked_keys k WHERE k.schema = p.schema) AS stale_since
     FROM imewe.projections p JOIN imewe.positions s USING (schema)
     WHERE p.name = ANY(%(names)s))
-SELECT name, position, stale_since,
+SELECT name, schema, position, stale_since,
     set_config('search_path', (SELECT string_agg(quote_ident(schema), ',') FROM pointers), true)
 FROM pointers
+"""
+_AT_TIME = """
+SELECT coalesce(max(position), 0) FROM {events} WHERE stored_at <= %(when)s
+    AND position < coalesce(
+        (SELECT position FROM {events} WHERE stored_at > %(when)s
+            ORDER BY stored_at, position LIMIT 1), %(last)s)
+"""
+_AT_POSITION = """
+SELECT stored_at FROM {events} WHERE position <= %(when)s ORDER BY position DESC LIMIT 1
+"""
+# Nothing is compiled for a look at the past: the plans' costs are overrated, their rows are few.
+_LOOK = """
+SELECT set_config('search_path', %(path)s, true), set_config(%(setting)s, %(as_of)s, true),
+    set_config('jit', 'off', true)
 """
 
 
@@ -40,7 +64,18 @@ class NotBuiltError(UnavailableError):
     code = "PROJECTION_NOT_BUILT"
 
 
-@dataclass(frozen=True, slots=True)
+class Moment(NamedTuple):
+    """A moment that is looked at.
+
+    ``time``: the one that was asked for, or the log's time of the event at ``position``; ``None``
+    before the first event.
+    """
+
+    position: int
+    time: datetime | None
+
+
+@dataclass(slots=True)
 class Reading:
     """``connection`` sees the tables of the projections asked for, unqualified.
 
@@ -51,11 +86,42 @@ class Reading:
     connection: Connection
     positions: dict[str, int]
     stale_since: dict[str, int]
+    schemas: dict[str, str]
+    moment: Moment | None = None
+    """What the queries see; ``None`` is the present."""
 
     @property
     def position(self) -> int:
         """All of them have come at least this far."""
         return min(self.positions.values())
+
+    async def moment_of(self, when: When) -> Moment:
+        """The position of a time: the last one whose event the log had taken by then.
+
+        While the log's clock was set back, one time may mean either pass. Raises
+        ``NotBuiltError`` when ``history`` is not among the projections.
+        """
+        if TIMES not in self.schemas:
+            raise NotBuiltError(f"projection {TIMES} is not there yet", remedy="start projections")
+        events = sql.Identifier(self.schemas[TIMES], "events")
+        text = _AT_TIME if isinstance(when, datetime) else _AT_POSITION
+        statement = sql.SQL(text).format(events=events)
+        cursor = await self.connection.execute(statement, {"when": when, "last": LAST})
+        row = await cursor.fetchone()
+        if isinstance(when, datetime):
+            return Moment(row[0] if row else 0, when)
+        return Moment(when, row[0] if row else None)
+
+    async def look(self, moment: Moment | None) -> None:
+        """Let all queries from now on see another moment; ``None`` is the present again."""
+        if moment == self.moment:
+            return
+        schemas = self.schemas.values()
+        path = ",".join(f'"{past_of(each) if moment else each}"' for each in schemas)
+        as_of = str(moment.position) if moment else ""
+        values = {"path": path, "setting": AS_OF, "as_of": as_of}
+        await self.connection.execute(_LOOK, values)
+        self.moment = moment
 
 
 @asynccontextmanager
@@ -64,32 +130,45 @@ async def reading(
     names: Sequence[str],
     *,
     at_least: int | None = None,
+    as_of: When | None = None,
     timeout: float = 5.0,  # noqa: ASYNC109 - the caller's own, not a cancellation
 ) -> AsyncIterator[Reading]:
     """A read-only snapshot of the projections ``names``; ``pool`` gives autocommit connections.
 
-    With ``at_least`` it waits until all have come to that position. Raises ``NotReachedError``
+    With ``as_of`` it shows what was so at that moment. With ``at_least``, or a moment that they
+    have not reached, it waits until all have come to that position. Raises ``NotReachedError``
     after ``timeout`` seconds, ``NotBuiltError`` when there is no such projection.
     """
     until = time.monotonic() + timeout
     wait = SHORTEST_WAIT_S
+    asked = names if as_of is None else list(dict.fromkeys([*names, TIMES]))
     while True:
         async with pool.connection() as connection:
-            found = await _begin(connection, names)
+            found = await _begin(connection, asked)
             try:
-                if at_least is None or found.position >= at_least:
+                moment = None if as_of is None else await found.moment_of(as_of)
+                wanted = max(at_least or 0, moment.position if moment else 0)
+                if found.position >= wanted:
+                    await found.look(moment)
                     yield found
                     return
             finally:
                 await connection.execute("ROLLBACK")
         if time.monotonic() + wait > until:
-            raise NotReachedError(
-                f"position {at_least} was not reached in {timeout:g} s; it is {found.position}",
-                field="atLeast",
-                remedy="ask again, or read without atLeast",
-            )
+            raise _not_reached(wanted, found.position, timeout, at_least=at_least)
         await asyncio.sleep(wait)
         wait = min(wait * 2, LONGEST_WAIT_S)
+
+
+def _not_reached(
+    wanted: int, reached: int, timeout: float, *, at_least: int | None
+) -> NotReachedError:
+    field = "atLeast" if wanted == at_least else "asOf"
+    return NotReachedError(
+        f"position {wanted} was not reached in {timeout:g} s; it is {reached}",
+        field=field,
+        remedy=f"ask again, or read without {field}",
+    )
 
 
 async def _begin(connection: Connection, names: Sequence[str]) -> Reading:
@@ -101,6 +180,9 @@ async def _begin(connection: Connection, names: Sequence[str]) -> Reading:
         await connection.execute("ROLLBACK")
         missing = sorted(set(names) - {row[0] for row in rows})
         raise NotBuiltError(f"projection {missing[0]} is not there yet", remedy="start projections")
-    positions = {name: position for name, position, _, _ in rows}
-    stale = {name: since for name, _, since, _ in rows if since is not None}
-    return Reading(connection, positions, stale)
+    return Reading(
+        connection,
+        positions={name: position for name, _, position, _, _ in rows},
+        stale_since={name: since for name, _, _, since, _ in rows if since is not None},
+        schemas={name: schema for name, schema, _, _, _ in rows},
+    )

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple, TypeVar
 
-from projections.table import Key, Table
+from projections.table import Key, Past, Table
 
 R = TypeVar("R")
 
@@ -21,10 +21,13 @@ class Need(NamedTuple):
     values: Key
 
 
-class Line(NamedTuple):
-    """One state of a row for the history."""
+class FixedColumnError(ValueError):
+    """A row came to differ in a column of which its table says that it never changes."""
 
-    key: str
+
+class Line(NamedTuple):
+    """For the history: one state of a row, or the amounts that one event added to it."""
+
     position: int
     row: Any
 
@@ -69,8 +72,16 @@ class Rows:
         ]
 
     def put(self, table: Table[R], row: R) -> R:
-        """Store a row in the place of the one with the same key."""
-        self._new_rows[table, table.key_of(row)] = row
+        """Store a row in the place of the one with the same key.
+
+        Raises ``FixedColumnError``.
+        """
+        key = table.key_of(row)
+        if table.fixed_of is not None:
+            known = self.find(table, *key)
+            if known is not None and table.fixed_of(known) != table.fixed_of(row):
+                raise FixedColumnError(f"what is fixed of row {key} in {table.name} changed")
+        self._new_rows[table, key] = row
         return row
 
     def change(self, table: Table[R], *key: Any, **values: Any) -> R:
@@ -100,17 +111,23 @@ class Rows:
         for (table, key), row in self._new_rows.items():
             self._rows.setdefault(table, {})[key] = row
             self._changed.setdefault(table, {})[key] = row
-            if table.history:
-                line = Line(":".join(map(str, key)), position, row)
-                self._lines.setdefault(table, []).append(line)
+            if table.past is Past.STATES:
+                self._lines.setdefault(table, []).append(Line(position, row))
         for table, row in self._new_lines:
             self._appended.setdefault(table, []).append(row)
-        for table, key, amounts in self._new_sums:
-            sums = self._sums.setdefault(table, {}).setdefault(key, {})
-            for name, amount in amounts.items():
-                sums[name] = sums.get(name, 0) + amount
+        self._keep_sums(position)
         self._touched |= dict.fromkeys(self._new_touched)
         self.drop()
+
+    def _keep_sums(self, position: int) -> None:
+        added: dict[tuple[Table[Any], Key], dict[str, int]] = {}
+        for table, key, amounts in self._new_sums:
+            _add(self._sums.setdefault(table, {}).setdefault(key, {}), amounts)
+            _add(added.setdefault((table, key), {}), amounts)
+        for (table, key), amounts in added.items():
+            if table.past is Past.SUMS:
+                line = Line(position, _summed(table, key, amounts))
+                self._lines.setdefault(table, []).append(line)
 
     def drop(self) -> None:
         """Forget what the event did."""
@@ -132,7 +149,7 @@ class Rows:
             yield table, [rows[key] for key in sorted(rows)]
 
     def lines(self) -> Iterator[tuple[Table[Any], list[Line]]]:
-        """States for the history, by table."""
+        """What the history takes, by table."""
         yield from self._lines.items()
 
     def appended(self) -> Iterator[tuple[Table[Any], list[Any]]]:
@@ -142,8 +159,13 @@ class Rows:
     def sums(self) -> Iterator[tuple[Table[Any], list[Any]]]:
         """Rows that hold what is to be added, by table."""
         for table, found in self._sums.items():
-            keyed = [
-                table.row(**dict(zip(table.key, key, strict=True)), **found[key])
-                for key in sorted(found)
-            ]
-            yield table, keyed
+            yield table, [_summed(table, key, found[key]) for key in sorted(found)]
+
+
+def _add(sums: dict[str, int], amounts: Mapping[str, int]) -> None:
+    for name, amount in amounts.items():
+        sums[name] = sums.get(name, 0) + amount
+
+
+def _summed(table: Table[Any], key: Key, amounts: Mapping[str, int]) -> Any:
+    return table.row(**dict(zip(table.key, key, strict=True)), **amounts)

@@ -1,14 +1,15 @@
 """Tables described by their row classes: columns, types and keys follow from the dataclass."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
+from enum import Enum
 from functools import cached_property
 from operator import attrgetter
 from types import NoneType, UnionType
 from typing import Any, Generic, TypeVar, get_args, get_origin, get_type_hints
 
-from projections.cells import json_cell, json_list, text_cell, verbatim_cell
+from projections.cells import json_cell, text_cell, verbatim_cell
 
 R = TypeVar("R")
 Key = tuple[Any, ...]
@@ -31,6 +32,20 @@ _CELLS: Mapping[str, Callable[[Any], Any]] = {
 }
 
 
+class Past(Enum):
+    """How a table keeps what was so before.
+
+    STATES: every state of a row, with the position of its event. SUMS: every amount that was
+    added. GROWS: rows never change, and their own ``position`` says since when they are there.
+    NONE: not at all.
+    """
+
+    STATES = "states"
+    SUMS = "sums"
+    GROWS = "grows"
+    NONE = "none"
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
     """One column; ``nullable`` when the field may be ``None``."""
@@ -50,14 +65,16 @@ class Column:
 class Table(Generic[R]):
     """Where rows of one class lie. ``indexes`` are column lists.
 
-    With ``history`` every state of a row is kept in ``<name>_history`` with its position.
+    ``fixed`` are columns that never differ between two states of a row, beside its key: its past
+    is not kept, and conditions on it are as fast in the past as in the present.
     """
 
     row: type[R]
     name: str
     key: tuple[str, ...]
     indexes: tuple[str, ...] = ()
-    history: bool = False
+    past: Past = Past.STATES
+    fixed: tuple[str, ...] = ()
 
     @cached_property
     def columns(self) -> tuple[Column, ...]:
@@ -83,24 +100,51 @@ class Table(Generic[R]):
         single = attrgetter(self.key[0])
         return lambda row: (single(row),)
 
+    @property
+    def history(self) -> bool:
+        """Whether what was so before lies in a table of its own, ``<name>_history``."""
+        return self.past in {Past.STATES, Past.SUMS}
+
+    @cached_property
+    def moving(self) -> tuple[Column, ...]:
+        """The columns that states of a row differ in."""
+        return tuple(
+            column for column in self.columns if column.name not in (*self.key, *self.fixed)
+        )
+
+    @cached_property
+    def history_names(self) -> tuple[str, ...]:
+        """Columns of the history; ``as_of`` is the position from which a state is so."""
+        return (*self.key, *(column.name for column in self.moving), "as_of")
+
+    @cached_property
+    def fixed_of(self) -> Callable[[R], Any] | None:
+        """What never changes of a row, if there is anything."""
+        return attrgetter(*self.fixed) if self.fixed else None
+
     def cells(self, rows: list[R]) -> list[list[Any]]:
         """Columns of values that PostgreSQL takes."""
-        found = []
-        for column, values in zip(
-            self.columns, zip(*map(self.values, rows), strict=True), strict=True
-        ):
-            cell = _CELLS.get(column.type)
-            found.append([cell(value) for value in values] if cell else list(values))
-        return found
+        return _cells(self.columns, map(self.values, rows))
 
-    def states(self, rows: list[R]) -> list[str]:
-        """Whole rows as JSON, for the history."""
-        values = (dict(zip(self.names, self.values(row), strict=True)) for row in rows)
-        return json_list(values)
+    def history_cells(self, states: list[tuple[int, R]]) -> list[list[Any]]:
+        """The same of states with their positions, for the history."""
+        names = self.history_names[:-1]
+        kept = [column for name in names for column in self.columns if column.name == name]
+        values = attrgetter(*names)
+        found = _cells(kept, (values(row) for _, row in states))
+        return [*found, [position for position, _ in states]]
 
     def type_of(self, column: str) -> str:
         """PostgreSQL's type of a column."""
         return next(each.type for each in self.columns if each.name == column)
+
+
+def _cells(columns: Iterable[Column], rows: Iterable[tuple[Any, ...]]) -> list[list[Any]]:
+    found = []
+    for column, values in zip(columns, zip(*rows, strict=True), strict=True):
+        cell = _CELLS.get(column.type)
+        found.append([cell(value) for value in values] if cell else list(values))
+    return found
 
 
 def _column(name: str, hint: Any) -> Column:

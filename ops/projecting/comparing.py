@@ -20,7 +20,9 @@ def canonical(connection: Connection, projection: Projection) -> Iterator[bytes]
         for table in projection.tables:
             yield from _table(connection, table.name, ", ".join(table.key))
             if table.history:
-                yield from _table(connection, f"{table.name}_history", "key, position")
+                yield from _table(
+                    connection, f"{table.name}_history", f"{', '.join(table.key)}, as_of"
+                )
 
 
 def fingerprint(connection: Connection, projection: Projection) -> str:

@@ -12,6 +12,7 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import TupleRow
 
+from projections.past import drop_past
 from projections.projection import Projection
 
 Connection = psycopg.Connection[TupleRow]
@@ -60,6 +61,7 @@ def create(connection: Connection, projection: Projection, schema: str) -> None:
         connection.execute(sql.SQL("CREATE SCHEMA {}").format(name))
         look_at(connection, schema)
         connection.execute(projection.schema.encode())
+        connection.execute(projection.past(schema).encode())
         connection.execute(
             "INSERT INTO imewe.positions (schema, position) VALUES (%s, 0)", [schema]
         )
@@ -101,6 +103,7 @@ def retire(connection: Connection, schema: str, *, timeout: float = READERS_TIME
         if time.monotonic() > until:
             return False
         time.sleep(0.02)
+    connection.execute(drop_past(schema).encode())
     connection.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(schema)))
     return True
 

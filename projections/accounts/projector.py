@@ -11,15 +11,21 @@ from projections.projection import Projection, topics_of
 from projections.rows import Need, Rows
 from projections.table import Table
 
-ACCOUNTS = Table(AccountRow, "accounts", ("id",), indexes=("organisation_id, created",))
-ORGANISATIONS = Table(OrganisationRow, "organisations", ("id",))
+ACCOUNTS = Table(
+    AccountRow,
+    "accounts",
+    ("id",),
+    indexes=("organisation_id, created",),
+    fixed=("organisation_id", "opened_at", "created"),
+)
+ORGANISATIONS = Table(OrganisationRow, "organisations", ("id",), fixed=("created",))
 
 
 class Accounts(Projection):
     """Announces ids of accounts and organisations."""
 
     name = "accounts"
-    version = 1
+    version = 2
     topics = topics_of(Account, Organisation)
     tables = (ACCOUNTS, ORGANISATIONS)
 

@@ -12,7 +12,7 @@ from domain.shared.recorded import RecordedEvent
 from projections.history.rows import EventRow
 from projections.projection import Projection, topics_of
 from projections.rows import Rows
-from projections.table import Table
+from projections.table import Past, Table
 
 EVENTS = Table(
     EventRow,
@@ -23,8 +23,11 @@ EVENTS = Table(
         "organisation_id, position",
         "event_id",
         "correlation_id, position",
+        "causation_id, position",
         "topic, position",
+        "stored_at, position",
     ),
+    past=Past.GROWS,
 )
 
 
@@ -32,7 +35,7 @@ class History(Projection):
     """Announces ids of aggregates."""
 
     name = "history"
-    version = 1
+    version = 2
     topics = topics_of(Account, Build, Dispatch, Inventory, Job, Node, Organisation, Part)
     tables = (EVENTS,)
 
@@ -57,6 +60,7 @@ class History(Projection):
                 correlation_id=envelope.correlation_id,
                 occurred_at=envelope.occurred_at,
                 recorded_at=recorded.recorded_at,
+                stored_at=recorded.stored_at,
                 schema_version=recorded.schema_version,
                 previous_hash=recorded.previous_hash,
                 hash=recorded.hash,

@@ -9,7 +9,9 @@ from typing import Any
 class EventRow:
     """One event with its envelope. ``body`` holds its fields as a dict; personal ones stay sealed.
 
-    On its way in ``body`` is the bytes that were hashed, and the column keeps their very text.
+    ``recorded_at`` is by the clock of the service that wrote the event, ``stored_at`` by the log
+    server's. On its way in ``body`` is the bytes that were hashed, and the column keeps their very
+    text.
     """
 
     position: int
@@ -27,6 +29,7 @@ class EventRow:
     correlation_id: str
     occurred_at: datetime
     recorded_at: datetime
+    stored_at: datetime
     schema_version: int
     previous_hash: str
     hash: str

@@ -9,17 +9,29 @@ from domain.shared.recorded import RecordedEvent
 from projections.inventory.rows import EntryRow, LotRow
 from projections.projection import Projection, topics_of
 from projections.rows import Need, Rows
-from projections.table import Table
+from projections.table import Past, Table
 
-LOTS = Table(LotRow, "lots", ("id",), history=True, indexes=("organisation_id, created", "node_id"))
-ENTRIES = Table(EntryRow, "entries", ("position",), indexes=("lot_id, position", "build_id"))
+LOTS = Table(
+    LotRow,
+    "lots",
+    ("id",),
+    indexes=("organisation_id, created", "node_id"),
+    fixed=("organisation_id", "node_id", "material", "lot", "density_ug_per_mm3", "created"),
+)
+ENTRIES = Table(
+    EntryRow,
+    "entries",
+    ("position",),
+    indexes=("lot_id, position", "build_id"),
+    past=Past.GROWS,
+)
 
 
 class InventoryLedger(Projection):
     """Announces ids of lots and of the nodes they lie at."""
 
     name = "inventory"
-    version = 1
+    version = 2
     topics = topics_of(Inventory)
     tables = (LOTS, ENTRIES)
 

@@ -42,7 +42,6 @@ def fold_dispatch(rows: Rows, recorded: RecordedEvent) -> DispatchRow:
                 build_id=event.build_id,
                 node_id=event.node_id,
                 inventory_id=event.inventory_id,
-                decision=event.decision,
             )
         case Dispatch.Reverting():
             row = replace(row, reason=event.reason)
@@ -85,7 +84,6 @@ def _requested(event: Dispatch.Requested, recorded: RecordedEvent) -> DispatchRo
         build_id="",
         node_id="",
         inventory_id="",
-        decision={},
         reason="",
         outcome="",
         created=recorded.position,

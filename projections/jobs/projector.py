@@ -45,7 +45,7 @@ class Jobs(Projection):
     """Announces ids of jobs."""
 
     name = "jobs"
-    version = 2
+    version = 3
     topics = topics_of(Job, Part, Build, Dispatch)
     tables = (JOBS, PARTS, PIECES, BUILDS, DISPATCHES, DECISIONS, TIMELINE)
 

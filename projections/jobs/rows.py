@@ -140,7 +140,7 @@ class BuildRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DispatchRow:
-    """The saga of one piece. ``decision`` is that of the last attempt."""
+    """The saga of one piece."""
 
     id: str
     organisation_id: str
@@ -153,7 +153,6 @@ class DispatchRow:
     build_id: str
     node_id: str
     inventory_id: str
-    decision: dict[str, Any]
     reason: str
     outcome: str
     created: int

@@ -13,10 +13,16 @@ from domain.shared.recorded import RecordedEvent
 from projections.kpis.rows import HourRow, SubjectRow
 from projections.projection import Projection
 from projections.rows import Need, Rows
-from projections.table import Table
+from projections.table import Past, Table
 
-HOURS = Table(HourRow, "hours", ("organisation_id", "hour"))
-SUBJECTS = Table(SubjectRow, "subjects", ("id",), indexes=("organisation_id, kind",))
+HOURS = Table(HourRow, "hours", ("organisation_id", "hour"), past=Past.SUMS)
+SUBJECTS = Table(
+    SubjectRow,
+    "subjects",
+    ("id",),
+    indexes=("organisation_id, kind",),
+    fixed=("kind", "organisation_id", "quantity", "began_at"),
+)
 
 _MS = timedelta(milliseconds=1)
 _HOUR = timedelta(hours=1)
@@ -29,7 +35,7 @@ class Kpis(Projection):
     """Announces ids of organisations."""
 
     name = "kpis"
-    version = 1
+    version = 2
     tables = (HOURS, SUBJECTS)
 
     def needs(self, recorded: RecordedEvent) -> Iterable[Need]:

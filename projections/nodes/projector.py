@@ -16,9 +16,35 @@ from projections.rows import Need, Rows
 from projections.table import Table
 
 NODES = Table(
-    NodeRow, "nodes", ("id",), history=True, indexes=("organisation_id, created", "owner_id")
+    NodeRow,
+    "nodes",
+    ("id",),
+    indexes=("organisation_id, created", "owner_id"),
+    fixed=(
+        "organisation_id",
+        "owner_id",
+        "name",
+        "bridge",
+        "virtual",
+        "registered_at",
+        "created",
+    ),
 )
-RUNS = Table(RunRow, "runs", ("build_id",), indexes=("node_id",))
+RUNS = Table(
+    RunRow,
+    "runs",
+    ("build_id",),
+    indexes=("node_id",),
+    fixed=(
+        "organisation_id",
+        "node_id",
+        "job_id",
+        "part_id",
+        "piece",
+        "program_name",
+        "planned_duration_ms",
+    ),
+)
 
 _RUN_STATUS: dict[type[Any], BuildStatus] = {
     Build.Reserved: BuildStatus.RESERVED,
@@ -39,7 +65,7 @@ class Nodes(Projection):
     """Announces ids of nodes."""
 
     name = "nodes"
-    version = 1
+    version = 2
     topics = topics_of(Node, Build)
     tables = (NODES, RUNS)
 

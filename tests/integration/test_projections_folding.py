@@ -103,7 +103,7 @@ def test_the_history_holds_every_state_of_a_row(connection: Connection) -> None:
     found = rows(
         connection,
         "jobs",
-        f"SELECT row->>'status', position FROM jobs_history WHERE key = '{job.id}' ORDER BY 2",
+        f"SELECT status, as_of FROM jobs_history WHERE id = '{job.id}' ORDER BY 2",
     )
     assert [status for status, _ in found] == [
         "SUBMITTED",
@@ -202,5 +202,6 @@ def test_a_new_version_is_built_beside_the_one_that_readers_see(connection: Conn
 
     project(connection, busy_shop(1).events, projections=[JOBS])
     place = settle(connection, Later())
-    assert place == ("jobs_v3", 0, False)
-    assert connection.execute("SELECT schema FROM imewe.projections").fetchall() == [("jobs_v2",)]
+    later, now = f"jobs_v{Later.version}", f"jobs_v{Jobs.version}"
+    assert (place.schema, place.position, place.in_use) == (later, 0, False)
+    assert connection.execute("SELECT schema FROM imewe.projections").fetchall() == [(now,)]

@@ -20,7 +20,7 @@ from projections.jobs.words import WORDS, words_of
 from projections.kpis.projector import HOURS, SUBJECTS, Kpis, split
 from projections.kpis.queries import overlap_ms
 from projections.projection import topics_of
-from projections.rows import MissingRowError, Rows
+from projections.rows import FixedColumnError, MissingRowError, Rows
 from tests.stories import BEGIN, ORGANISATION, Shop, Story, busy_shop
 
 ROOT = Path(__file__).parents[2] / "projections"
@@ -63,14 +63,25 @@ def test_what_a_failed_fold_did_is_forgotten() -> None:
     projection.fold(rows, submitted)
     rows.keep(submitted.position)
     job_id = str(submitted.aggregate_id)
-    rows.change(JOBS, job_id, name="Other")
+    rows.change(JOBS, job_id, priority=9)
     rows.touch("nobody")
-    assert rows.get(JOBS, job_id).name == "Other"
+    assert rows.get(JOBS, job_id).priority == 9
     rows.drop()
-    assert rows.get(JOBS, job_id).name == "Box 1"
+    assert rows.get(JOBS, job_id).priority == 5
     assert rows.touched == [job_id]
     with pytest.raises(MissingRowError):
         rows.get(JOBS, "nobody")
+
+
+def test_what_a_table_calls_fixed_cannot_change() -> None:
+    story = Story()
+    Shop.opened(story).order()
+    rows = Rows()
+    submitted = next(event for event in story.events if event.kind == "job")
+    projection_named("jobs").fold(rows, submitted)
+    rows.keep(submitted.position)
+    with pytest.raises(FixedColumnError, match="in jobs"):
+        rows.change(JOBS, str(submitted.aggregate_id), name="Other")
 
 
 def test_an_interval_is_split_at_full_hours() -> None:
