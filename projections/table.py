@@ -1,6 +1,6 @@
 """Tables described by their row classes: columns, types and keys follow from the dataclass."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from enum import Enum
@@ -126,7 +126,7 @@ class Table(Generic[R]):
         """Columns of values that PostgreSQL takes."""
         return _cells(self.columns, map(self.values, rows))
 
-    def history_cells(self, states: list[tuple[int, R]]) -> list[list[Any]]:
+    def history_cells(self, states: Sequence[tuple[int, R]]) -> list[list[Any]]:
         """The same of states with their positions, for the history."""
         names = self.history_names[:-1]
         kept = [column for name in names for column in self.columns if column.name == name]
