@@ -109,3 +109,9 @@ class NewerVersionError(ImeweError):
     """A later release of the program recorded this; an older one does not guess what it means."""
 
     code = "NEWER_VERSION"
+
+
+class RebuildRunningError(UnavailableError):
+    """Something else is being done to the same projection."""
+
+    code = "REBUILD_RUNNING"

@@ -30,6 +30,13 @@ class Unreadable(NamedTuple):
     reason: str
 
 
+class Stand(NamedTuple):
+    """Where a runner believes a schema to be; without ``epoch`` the position alone counts."""
+
+    position: int
+    epoch: int | None = None
+
+
 class Batch(NamedTuple):
     """Events in the order of the log, up to and with position ``upto``.
 
@@ -39,6 +46,12 @@ class Batch(NamedTuple):
     events: Sequence[RecordedEvent]
     upto: int
     unreadable: Unreadable | None = None
+
+    def cut(self, upto: int) -> "Batch":
+        """The part of it up to a position."""
+        if self.upto <= upto:
+            return self
+        return Batch([each for each in self.events if each.position <= upto], upto)
 
 
 @dataclass(slots=True)
@@ -64,17 +77,20 @@ def apply(
     *,
     after: int,
     parked: set[str],
+    epoch: int | None = None,
 ) -> list[str]:
     """Bring a projection from position ``after`` to ``batch.upto``; returns ids to announce.
 
     An event whose fold or rows fail parks its aggregate, in the same transaction; ``parked`` is
-    kept up to date. Raises ``FencedError`` when somebody else has moved the position.
+    kept up to date. Raises ``FencedError`` when somebody else has moved the position, or counted
+    its ``epoch`` up.
     """
+    stand = Stand(after, epoch)
     try:
-        folded = _transaction(connection, projection, schema, batch, after=after, parked=parked)
+        folded = _transaction(connection, projection, schema, batch, stand=stand, parked=parked)
     except REFUSED as error:
         return _narrow(
-            connection, projection, schema, batch, after=after, parked=parked, error=error
+            connection, projection, schema, batch, stand=stand, parked=parked, error=error
         )
     parked.update(folded.parked)
     for key, (position, reason) in folded.parked.items():
@@ -90,7 +106,7 @@ def _narrow(
     schema: str,
     batch: Batch,
     *,
-    after: int,
+    stand: Stand,
     parked: set[str],
     error: Exception,
 ) -> list[str]:
@@ -109,8 +125,11 @@ def _narrow(
             Batch(batch.events[middle:], batch.upto, batch.unreadable),
         ]
     touched: list[str] = []
+    after, epoch = stand
     for half in halves:
-        touched += apply(connection, projection, schema, half, after=after, parked=parked)
+        touched += apply(
+            connection, projection, schema, half, after=after, parked=parked, epoch=epoch
+        )
         after = half.upto
     return touched
 
@@ -121,11 +140,11 @@ def _transaction(
     schema: str,
     batch: Batch,
     *,
-    after: int,
+    stand: Stand,
     parked: set[str],
 ) -> Folded:
     with connection.transaction(), connection.cursor() as cursor:
-        _move(cursor, schema, after=after, upto=batch.upto)
+        move(cursor, schema, stand, upto=batch.upto)
         look_at(cursor, schema)
         rows, folded = fold(cursor, projection, batch, parked=parked)
         projection.flush(cursor, rows)
@@ -133,14 +152,15 @@ def _transaction(
     return folded
 
 
-def _move(cursor: Cursor, schema: str, *, after: int, upto: int) -> None:
+def move(cursor: Cursor, schema: str, stand: Stand, *, upto: int) -> None:
     """First of all, so that a second runner waits here and then finds itself fenced."""
     cursor.execute(
-        "UPDATE imewe.positions SET position = %s WHERE schema = %s AND position = %s",
-        [upto, schema, after],
+        "UPDATE imewe.positions SET position = %s WHERE schema = %s AND position = %s"
+        " AND epoch = coalesce(%s, epoch)",
+        [upto, schema, *stand],
     )
     if cursor.rowcount != 1:
-        raise FencedError(f"somebody else moved {schema} from position {after}")
+        raise FencedError(f"somebody else moved {schema} from position {stand.position}")
 
 
 def fold(

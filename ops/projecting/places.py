@@ -1,7 +1,7 @@
 """Where a projection's rows lie: one schema for each version, and the pointer to the one in use.
 
 The first schema of a version is ``<name>_v<version>``, that of its n-th rebuild
-``<name>_v<version>_r<n>``.
+``<name>_v<version>_r<n>``. ``create`` and ``retire`` alone make and drop them.
 """
 
 import re
@@ -12,51 +12,105 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import TupleRow
 
+from domain.shared.errors import UnavailableError
 from projections.past import drop_past
 from projections.projection import Projection
 
 Connection = psycopg.Connection[TupleRow]
 
 READERS_TIMEOUT_S = 30.0
+LOOK_S = 0.02
+ITSELF = "service/projections"
+"""Who built what nobody asked for: a new version in a release."""
+
+BUILDING, BUILT, LIVE, PREVIOUS, FAILED = "BUILDING", "BUILT", "LIVE", "PREVIOUS", "FAILED"
 
 
 class Place(NamedTuple):
-    """A schema, how far it has come and whether readers look there."""
+    """A schema, how far it has come and whether readers look there.
+
+    ``unattended``: the runner itself fills it. ``epoch`` counts what was done past the runners.
+    """
 
     schema: str
     position: int
     in_use: bool
+    state: str = LIVE
+    unattended: bool = False
+    epoch: int = 0
+    version: int = 0
+
+    @property
+    def is_fed(self) -> bool:
+        """Whether a runner keeps it up to date."""
+        return self.in_use or self.state in (BUILT, PREVIOUS) or self.is_arriving
+
+    @property
+    def is_arriving(self) -> bool:
+        """A new version that the runner itself brings up."""
+        return not self.in_use and self.state == BUILDING and self.unattended
+
+
+_PLACES = (
+    "SELECT b.schema, s.position, p.schema IS NOT NULL,"
+    " CASE WHEN p.schema IS NOT NULL THEN 'LIVE' ELSE b.state END, b.unattended, s.epoch, b.version"
+    " FROM imewe.builds b JOIN imewe.positions s USING (schema)"
+    " LEFT JOIN imewe.projections p ON p.schema = b.schema"
+)
+
+
+def places(connection: Connection, name: str) -> list[Place]:
+    """All schemas of a projection that are kept, the newest first."""
+    rows = connection.execute(
+        f"{_PLACES} WHERE b.name = %s ORDER BY b.changed_at DESC, b.schema DESC".encode(), [name]
+    ).fetchall()
+    return [Place(*row) for row in rows]
+
+
+def live(connection: Connection, name: str) -> Place | None:
+    """The one that readers look at."""
+    return next((each for each in places(connection, name) if each.in_use), None)
 
 
 def settle(connection: Connection, projection: Projection) -> Place:
-    """The place where a runner goes on; made when there is none.
+    """The place of this version; made when there is none.
 
     A version of which no schema is in use is built beside the one that readers see; see
-    ``switch``.
+    ``switch``. One that somebody rolled back from is not built again by itself: then it is the
+    place in use, whatever its version.
     """
     with connection.transaction():
         # Two runners that start together make one place.
         connection.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", [projection.name])
-        pointer = connection.execute(
-            "SELECT p.version, p.schema, s.position FROM imewe.projections p"
-            " JOIN imewe.positions s USING (schema) WHERE p.name = %s",
-            [projection.name],
-        ).fetchone()
-        if pointer is not None and pointer[0] == projection.version:
-            return Place(pointer[1], pointer[2], in_use=True)
-        schema = f"{projection.name}_v{projection.version}"
-        position = position_of(connection, schema)
-        if position is None:
-            create(connection, projection, schema)
-        if pointer is None:
-            _point(connection, projection, schema)
-        return Place(schema, position or 0, in_use=pointer is None)
+        known = places(connection, projection.name)
+        kept = [each for each in known if each.state != FAILED]
+        of_this = [each for each in kept if each.version == projection.version]
+        found = next((each for each in of_this if each.in_use), None)
+        if found is None and of_this:
+            found = _returning(connection, of_this)
+        if found is not None:
+            return found
+        if any(each.in_use for each in known) and _refused(connection, projection):
+            return next(each for each in known if each.in_use)
+        schema = _fresh_name(connection, projection)
+        create(connection, projection, schema, unattended=True)
+        if not any(each.in_use for each in known):
+            _point(connection, projection.name, projection.version, schema)
+    return next(each for each in places(connection, projection.name) if each.schema == schema)
 
 
-def create(connection: Connection, projection: Projection, schema: str) -> None:
+def create(
+    connection: Connection,
+    projection: Projection,
+    schema: str,
+    *,
+    by: str = ITSELF,
+    unattended: bool = False,
+) -> None:
     """Make an empty schema at position 0; what a killed builder left there goes first."""
     name = sql.Identifier(schema)
     with connection.transaction():
+        connection.execute("DELETE FROM imewe.positions WHERE schema = %s", [schema])
         connection.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(name))
         connection.execute(sql.SQL("CREATE SCHEMA {}").format(name))
         look_at(connection, schema)
@@ -64,6 +118,11 @@ def create(connection: Connection, projection: Projection, schema: str) -> None:
         connection.execute(projection.past(schema).encode())
         connection.execute(
             "INSERT INTO imewe.positions (schema, position) VALUES (%s, 0)", [schema]
+        )
+        connection.execute(
+            "INSERT INTO imewe.builds (schema, name, version, state, unattended, started_by)"
+            " VALUES (%s, %s, %s, 'BUILDING', %s, %s)",
+            [schema, projection.name, projection.version, unattended, by],
         )
 
 
@@ -77,50 +136,79 @@ def next_rebuild(connection: Connection, projection: Projection) -> str:
 
 
 def switch(connection: Connection, projection: Projection, schema: str) -> str | None:
-    """Let readers look at ``schema`` from now on and return the schema they looked at before.
+    """Let readers look at ``schema`` from now on and return the schema they looked at before,
+    which becomes the previous one.
 
-    The old position goes in the same transaction, which fences a runner that still fills it.
+    The epochs of both count up in the same transaction, which fences runners that still take the
+    one for the other.
     """
     with connection.transaction():
         before = connection.execute(
             "SELECT schema FROM imewe.projections WHERE name = %s FOR UPDATE", [projection.name]
         ).fetchone()
-        _point(connection, projection, schema)
-        if before is None or before[0] == schema:
-            return None
-        connection.execute("DELETE FROM imewe.positions WHERE schema = %s", [before[0]])
-    return str(before[0])
+        _point(connection, projection.name, projection.version, schema)
+        old = str(before[0]) if before and before[0] != schema else None
+        if old:
+            mark(connection, old, PREVIOUS)
+        connection.execute(
+            "UPDATE imewe.positions SET epoch = epoch + 1 WHERE schema = ANY(%s)", [[schema, old]]
+        )
+    return old
+
+
+def mark(connection: Connection, schema: str, state: str, *, error: str = "") -> None:
+    """Say what a schema is from now on."""
+    connection.execute(
+        "UPDATE imewe.builds SET state = %s, error = %s, unattended = false,"
+        " changed_at = clock_timestamp() WHERE schema = %s",
+        [state, error[:1000].replace("\0", ""), schema],
+    )
+
+
+def refuse(connection: Connection, name: str, version: int | None) -> None:
+    """The version that does not come again by itself."""
+    connection.execute("UPDATE imewe.projections SET refused = %s WHERE name = %s", [version, name])
 
 
 def retire(connection: Connection, schema: str, *, timeout: float = READERS_TIMEOUT_S) -> bool:
     """Drop a schema once every transaction that may still read it has ended.
 
-    Returns False after ``timeout`` seconds; the schema stays, and the next rebuild drops it.
+    Returns False after ``timeout`` seconds; then nothing was done.
     """
     until = time.monotonic() + timeout
     now = connection.execute("SELECT clock_timestamp()").fetchone()
     while _older(connection, now):
         if time.monotonic() > until:
             return False
-        time.sleep(0.02)
-    connection.execute(drop_past(schema).encode())
-    connection.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(schema)))
+        time.sleep(LOOK_S)
+    with connection.transaction():
+        connection.execute(drop_past(schema).encode())
+        # The position first, as runners do: who is at work ends, who comes later is fenced.
+        connection.execute("DELETE FROM imewe.positions WHERE schema = %s", [schema])
+        connection.execute(
+            sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(schema))
+        )
     return True
 
 
-def leftovers(connection: Connection, projection: Projection) -> list[str]:
-    """Schemas of this projection that no pointer names: of old versions or killed rebuilds."""
+def retire_now(connection: Connection, schema: str, *, timeout: float = READERS_TIMEOUT_S) -> None:
+    """``retire``; raises ``UnavailableError`` when somebody reads for longer."""
+    if not retire(connection, schema, timeout=timeout):
+        raise UnavailableError(
+            f"{schema} was not dropped: a transaction that may read it has not ended in"
+            f" {timeout:g} s",
+            remedy="look at pg_stat_activity, end that session, then drop again",
+        )
+
+
+def leftovers(connection: Connection, name: str) -> list[str]:
+    """Schemas of this projection that nobody keeps: a killed builder or a lost database did."""
     rows = connection.execute(
         "SELECT nspname FROM pg_namespace"
-        " WHERE nspname NOT IN (SELECT schema FROM imewe.projections) ORDER BY nspname"
+        " WHERE nspname NOT IN (SELECT schema FROM imewe.builds) ORDER BY nspname"
     ).fetchall()
-    pattern = re.compile(re.escape(projection.name) + r"_v\d+(_r\d+)?")
-    return [name for (name,) in rows if pattern.fullmatch(name)]
-
-
-def forget(connection: Connection, schema: str) -> None:
-    """Remove the position of a schema that nobody fills any more."""
-    connection.execute("DELETE FROM imewe.positions WHERE schema = %s", [schema])
+    pattern = re.compile(re.escape(name) + r"_v\d+(_r\d+)?")
+    return [found for (found,) in rows if pattern.fullmatch(found)]
 
 
 def position_of(connection: Connection, schema: str) -> int | None:
@@ -136,12 +224,39 @@ def look_at(connection: Connection | psycopg.Cursor[TupleRow], schema: str) -> N
     connection.execute("SELECT set_config('search_path', quote_ident(%s), true)", [schema])
 
 
-def _point(connection: Connection, projection: Projection, schema: str) -> None:
+def _returning(connection: Connection, of_this: list[Place]) -> Place:
+    """A release that comes back goes on where its schema stopped."""
+    found = next((each for each in of_this if each.state == PREVIOUS), None)
+    if found is None:
+        return of_this[0]
+    connection.execute(
+        "UPDATE imewe.builds SET state = 'BUILDING', unattended = true WHERE schema = %s",
+        [found.schema],
+    )
+    return found._replace(state=BUILDING, unattended=True)
+
+
+def _refused(connection: Connection, projection: Projection) -> bool:
+    row = connection.execute(
+        "SELECT refused = %s FROM imewe.projections WHERE name = %s",
+        [projection.version, projection.name],
+    ).fetchone()
+    return bool(row and row[0])
+
+
+def _fresh_name(connection: Connection, projection: Projection) -> str:
+    first = f"{projection.name}_v{projection.version}"
+    taken = position_of(connection, first) is not None
+    return next_rebuild(connection, projection) if taken else first
+
+
+def _point(connection: Connection, name: str, version: int, schema: str) -> None:
     connection.execute(
         "INSERT INTO imewe.projections (name, version, schema) VALUES (%s, %s, %s)"
         " ON CONFLICT (name) DO UPDATE SET version = EXCLUDED.version, schema = EXCLUDED.schema",
-        [projection.name, projection.version, schema],
+        [name, version, schema],
     )
+    mark(connection, schema, LIVE)
 
 
 def _older(connection: Connection, than: TupleRow | None) -> bool:

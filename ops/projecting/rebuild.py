@@ -1,37 +1,50 @@
-"""Folds the whole log into a fresh schema and lets readers look there once it is at the end.
+"""Folds the whole log into a fresh schema, beside the one that readers see.
 
-Readers see the old rows until then. A runner that is at work goes on with the old schema, finds
-itself fenced by the switch and takes up the new one where the rebuild left it.
+A builder that is killed leaves a schema that is BUILDING; whoever takes it up goes on where it
+stopped. A runner that is at work goes on with the schemas that are complete.
 """
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ops.projecting.applying import apply
-from ops.projecting.errors import RebuildRunningError
+from domain.shared.errors import ConflictError
+from ops.projecting.applying import apply, parked_keys
 from ops.projecting.places import (
+    BUILDING,
+    BUILT,
+    ITSELF,
     Connection,
+    Place,
     create,
-    forget,
     leftovers,
+    mark,
     next_rebuild,
-    position_of,
+    places,
     retire,
     switch,
 )
 from ops.projecting.source import EventSource, next_batch
+from ops.projecting.steps import alone
 from projections.projection import Projection
+
+Progress = Callable[[int], None]
+
+
+def _silent(_position: int) -> None:
+    """Nobody listens."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rebuilt:
-    """What a rebuild made: the schema in use now, its position, the events folded, keys parked."""
+    """What a rebuild made: the schema, its position, the events folded, keys parked, seconds."""
 
     name: str
     schema: str
     position: int
     events: int
     parked: int
+    seconds: float = 0.0
 
 
 def rebuild(
@@ -39,51 +52,91 @@ def rebuild(
     source: EventSource,
     projection: Projection,
     *,
-    progress: Callable[[int], None] = lambda _position: None,
+    progress: Progress = _silent,
+    by: str = ITSELF,
 ) -> Rebuilt:
-    """Rebuild one projection on an autocommit connection of its own.
+    """Build, switch and drop in one, on an autocommit connection of its own.
 
-    ``progress`` hears every position reached. Raises ``RebuildRunningError`` when another one is
-    at work on the same projection.
+    ``progress`` hears every position reached. Raises ``RebuildRunningError`` when something else
+    is being done to the same projection.
     """
-    lock = f"rebuild {projection.name}"
-    row = connection.execute("SELECT pg_try_advisory_lock(hashtext(%s))", [lock]).fetchone()
-    if not row or not row[0]:
-        raise RebuildRunningError(f"{projection.name} is being rebuilt by somebody else")
-    try:
-        return _rebuild(connection, source, projection, progress)
-    finally:
-        connection.execute("SELECT pg_advisory_unlock(hashtext(%s))", [lock])
+    with alone(connection, projection.name):
+        _clear(connection, projection)
+        place = begin(connection, projection, by=by)
+        made = fill(connection, source, projection, place, progress=progress)
+        old = switch(connection, projection, made.schema)
+        if old:
+            retire(connection, old)
+        return made
 
 
-def _rebuild(
+def begin(connection: Connection, projection: Projection, *, by: str) -> Place:
+    """Make the schema of a candidate. Raises ``ConflictError`` when there is one already."""
+    for each in places(connection, projection.name):
+        if each.state in (BUILT, BUILDING) and not each.in_use:
+            raise ConflictError(
+                f"{projection.name} has a candidate already: {each.schema}",
+                field="name",
+                remedy="switch to it or drop it first",
+            )
+    schema = next_rebuild(connection, projection)
+    create(connection, projection, schema, by=by)
+    return next(each for each in places(connection, projection.name) if each.schema == schema)
+
+
+def fill(
     connection: Connection,
     source: EventSource,
     projection: Projection,
-    progress: Callable[[int], None],
+    place: Place,
+    *,
+    progress: Progress = _silent,
+    upto: int | None = None,
 ) -> Rebuilt:
-    _clear(connection, projection)
-    schema = next_rebuild(connection, projection)
-    create(connection, projection, schema)
-    parked: set[str] = set()
-    position = events = 0
-    while (batch := next_batch(source, position)) is not None:
-        apply(connection, projection, schema, batch, after=position, parked=parked)
+    """Fold from where a schema stands to the log's end, or to ``upto``; then it is a candidate.
+
+    Raises ``FencedError`` when it was dropped meanwhile.
+    """
+    began = time.monotonic()
+    parked = parked_keys(connection, place.schema)
+    position, events = place.position, 0
+    while upto is None or position < upto:
+        batch = next_batch(source, position)
+        if batch is None:
+            break
+        if upto is not None:
+            batch = batch.cut(upto)
+        apply(connection, projection, place.schema, batch, after=position, parked=parked)
         position = batch.upto
         events += len(batch.events)
         progress(position)
-    old = switch(connection, projection, schema)
-    if old:
-        retire(connection, old)
+    seconds = time.monotonic() - began
+    complete(connection, place.schema, events=events, seconds=seconds)
     return Rebuilt(
-        name=projection.name, schema=schema, position=position, events=events, parked=len(parked)
+        name=projection.name,
+        schema=place.schema,
+        position=position,
+        events=events,
+        parked=len(parked),
+        seconds=seconds,
     )
+
+
+def complete(connection: Connection, schema: str, *, events: int, seconds: float) -> None:
+    """From now on runners keep it up to date."""
+    with connection.transaction():
+        connection.execute(
+            "UPDATE imewe.builds SET events = events + %s, seconds = seconds + %s"
+            " WHERE schema = %s",
+            [events, seconds, schema],
+        )
+        mark(connection, schema, BUILT)
 
 
 def _clear(connection: Connection, projection: Projection) -> None:
     """Drop what earlier ones left; a new version that a runner is building is not ours."""
-    first = f"{projection.name}_v{projection.version}"
-    for schema in leftovers(connection, projection):
-        if schema != first or position_of(connection, schema) is None:
-            forget(connection, schema)
-            retire(connection, schema)
+    for each in places(connection, projection.name):
+        if not each.in_use and not each.is_arriving:
+            retire(connection, each.schema)
+    for schema in leftovers(connection, projection.name):
+        retire(connection, schema)

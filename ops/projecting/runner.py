@@ -9,24 +9,26 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import psycopg
 import structlog
 
 from domain.shared.errors import UnavailableError
-from ops.projecting.applying import Batch, apply, parked_keys
+from ops.projecting.applying import Batch
 from ops.projecting.errors import FencedError
-from ops.projecting.places import Connection, Place, retire, settle, switch
+from ops.projecting.following import LONGEST_PAUSE_S, SHORTEST_PAUSE_S, Follower, Task, tasks
+from ops.projecting.places import Connection
 from ops.projecting.source import EventSource, next_batch
+from ops.projecting.versions import Versions
 from projections.projection import Projection
 
 log = structlog.get_logger()
 
 IDLE_S = 1.0
-SHORTEST_PAUSE_S = 0.05
-LONGEST_PAUSE_S = 5.0
-READERS_GRACE_S = 1.0
+LOOK_S = 1.0
+"""Candidates, switches and drops by others are seen so often; who makes one here says so."""
 GATHER_S = 0.025
 """Rounds begin at least so far apart: the first event after a rest is folded at once, and under
 load events share transactions."""
@@ -44,62 +46,12 @@ class Announcement(NamedTuple):
     keys: list[str]
 
 
-class Follower:
-    """One projection with its place, its parked keys and its next try."""
-
-    def __init__(self, projection: Projection) -> None:
-        self.projection = projection
-        self.place = Place("", 0, in_use=False)
-        self.parked: set[str] = set()
-        self.settled = False
-        self._pause = SHORTEST_PAUSE_S
-        self._try_at = 0.0
-
-    @property
-    def due(self) -> bool:
-        """Whether it may be fed now."""
-        return time.monotonic() >= self._try_at
-
-    def settle(self, connection: Connection) -> None:
-        """Look up where to go on."""
-        self.place = settle(connection, self.projection)
-        self.parked = parked_keys(connection, self.place.schema)
-        self.settled = True
-
-    def feed(self, connection: Connection, batch: Batch) -> list[str]:
-        """Fold a batch and return the ids to announce."""
-        touched = apply(
-            connection,
-            self.projection,
-            self.place.schema,
-            batch,
-            after=self.place.position,
-            parked=self.parked,
-        )
-        self.place = self.place._replace(position=batch.upto)
-        self._pause = SHORTEST_PAUSE_S
-        return touched
-
-    def arrive(self, connection: Connection) -> None:
-        """At the end of the log a new version takes the place of the old one."""
-        old = switch(connection, self.projection, self.place.schema)
-        self.place = self.place._replace(in_use=True)
-        log.info("switched", projection=self.projection.name, schema=self.place.schema)
-        if old:
-            retire(connection, old, timeout=READERS_GRACE_S)
-
-    def step_back(self) -> None:
-        """Try again later, and look up the place before."""
-        self.settled = False
-        self._try_at = time.monotonic() + self._pause
-        self._pause = min(self._pause * 2, LONGEST_PAUSE_S)
-
-
 class Runner:
     """Runs until ``stop``. ``announce`` is called after each commit that changed something.
 
     ``connect`` gives an autocommit connection and raises psycopg's ``OperationalError`` while
-    the server is away.
+    the server is away. ``earlier`` are older versions that it can fold too. ``automatic``: a new
+    version takes the place of the old one by itself.
     """
 
     def __init__(
@@ -109,11 +61,16 @@ class Runner:
         *,
         connect: Callable[[], Connection],
         announce: Callable[[Announcement], None],
+        earlier: Sequence[Projection] = (),
+        automatic: bool = True,
     ) -> None:
         self._source = source
         self._connect = connect
         self._announce = announce
-        self._followers = [Follower(each) for each in projections]
+        self._versions = Versions(projections, earlier)
+        self._automatic = automatic
+        self._followers: dict[str, Follower] = {}
+        self._look_at = 0.0
         self._connection: Connection | None = None
         self._stopping = threading.Event()
         self._pause = SHORTEST_PAUSE_S
@@ -121,6 +78,10 @@ class Runner:
     def stop(self) -> None:
         """Let ``run`` return after the batch at hand; within ``IDLE_S`` when it waits."""
         self._stopping.set()
+
+    def look(self) -> None:
+        """Something was done past this runner: look before the next batch."""
+        self._look_at = 0.0
 
     def run(self) -> None:
         """Follow the log for ever."""
@@ -135,8 +96,7 @@ class Runner:
             self._disconnect()
 
     def _rest(self) -> None:
-        waiting = [each for each in self._followers if not each.due]
-        if waiting:
+        if any(not each.due for each in self._followers.values()):
             self._stopping.wait(SHORTEST_PAUSE_S)
             return
         try:
@@ -157,13 +117,11 @@ class Runner:
         return worked
 
     def _round(self) -> bool:
-        """One batch for every position at which a projection stands; False when all are done."""
+        """One batch for every position at which a schema stands; False when all are done."""
         connection = self._connected()
-        for each in self._followers:
-            if each.due and not each.settled:
-                self._guarded(each, self._settle, connection)
+        self._look(connection)
         standing: dict[int, list[Follower]] = {}
-        for each in self._followers:
+        for each in self._followers.values():
             if each.due and each.settled:
                 standing.setdefault(each.place.position, []).append(each)
         worked = False
@@ -171,22 +129,52 @@ class Runner:
             worked |= self._feed(connection, position, followers)
         return worked
 
+    def _look(self, connection: Connection) -> None:
+        """Once a second, and at once when something was done past this runner."""
+        now = time.monotonic()
+        unsettled = any(each.due and not each.settled for each in self._followers.values())
+        if now < self._look_at and not unsettled:
+            return
+        self._look_at = now + LOOK_S
+        kept: dict[str, Follower] = {}
+        for projection in self._versions.current:
+            kept |= self._followed(connection, projection)
+        self._followers = kept
+
+    def _followed(self, connection: Connection, projection: Projection) -> dict[str, Follower]:
+        """The followers of one projection, those that are there already among them."""
+        before = {
+            schema: each
+            for schema, each in self._followers.items()
+            if each.projection.name == projection.name
+        }
+        found: dict[str, Follower] = {}
+
+        def look() -> None:
+            for task in tasks(connection, projection, self._versions, automatic=self._automatic):
+                follower = before.get(task.place.schema) or Follower(task)
+                self._take(follower, connection, task)
+                found[task.place.schema] = follower
+
+        return found if self._guarded(projection.name, look) else before
+
+    def _take(self, follower: Follower, connection: Connection, task: Task) -> None:
+        if follower.due and follower.take(connection, task):
+            self._say(follower, [])
+
     def _feed(self, connection: Connection, position: int, followers: list[Follower]) -> bool:
-        batch = next_batch(self._source, position)
-        for each in followers:
+        hungry = [each for each in followers if not each.is_waiting]
+        batch = next_batch(self._source, position) if hungry else None
+        for each in hungry if batch else followers:
             if batch is not None:
-                self._guarded(each, self._fold, connection, batch)
-            elif not each.place.in_use:
-                self._guarded(each, self._arrive, connection)
+                self._work(each, partial(self._fold, each, connection, batch))
+            elif each.place.is_arriving:
+                self._work(each, partial(self._arrive, each, connection))
         return batch is not None
 
-    def _settle(self, follower: Follower, connection: Connection) -> None:
-        follower.settle(connection)
-        self._say(follower, [])
-
     def _arrive(self, follower: Follower, connection: Connection) -> None:
-        follower.arrive(connection)
-        self._say(follower, [])
+        follower.arrive(connection, automatic=self._automatic)
+        self.look()
 
     def _fold(self, follower: Follower, connection: Connection, batch: Batch) -> None:
         touched = follower.feed(connection, batch)
@@ -198,27 +186,31 @@ class Runner:
         if place.in_use:
             self._announce(Announcement(follower.projection.name, place.position, keys))
 
-    def _guarded(self, follower: Follower, work: Callable[..., None], *given: object) -> None:
+    def _work(self, follower: Follower, work: Callable[[], None]) -> None:
+        if not self._guarded(follower.projection.name, work):
+            follower.step_back()
+
+    def _guarded(self, name: str, work: Callable[[], None]) -> bool:
         """One projection's trouble is not the others'; a lost server is everybody's."""
-        name = follower.projection.name
         try:
-            work(follower, *given)
+            work()
         except (psycopg.OperationalError, psycopg.InterfaceError):
             raise
         except FencedError as error:
             log.warning("fenced", projection=name, problem=error.message)
-            follower.step_back()
+            return False
         except Exception as error:
             last = traceback.extract_tb(error.__traceback__)[-1]
             problem = f"{type(error).__name__}: {error} ({last.filename}:{last.lineno})"
             log.error("projection waits", projection=name, problem=problem)
-            follower.step_back()
+            return False
+        return True
 
     def _connected(self) -> Connection:
         if self._connection is None or self._connection.closed:
             self._connection = self._connect()
-            for each in self._followers:
-                each.settled = False
+            self._followers.clear()
+            self.look()
         return self._connection
 
     def _disconnect(self) -> None:
