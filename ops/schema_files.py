@@ -1,13 +1,14 @@
 """The contracts in ``schema/``, generated from the code that keeps them.
 
 One JSON Schema for every version of every event, and the gateway's SDL. A test generates them
-again and compares, so that ``schema`` needs to import nobody.
+again and compares, so that ``schema`` needs to import nobody. A version that ``RELEASED`` lists is
+never written again and never removed, whatever becomes of its class.
 """
 
 import inspect
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -19,6 +20,11 @@ from gateways.graphql.schema import schema
 from ops.settings import CHECKOUT
 
 SDL = "graphql/schema.graphql"
+FOLDER = CHECKOUT / "schema"
+RELEASED = "events/released.json"
+"""Names of released versions, ``job.assigned.v1``, with the SHA-256 of their files."""
+VERSIONS = "*.v*.json"
+"""The files of ``schema/events`` that describe events."""
 
 _JSON_TYPES: dict[Any, dict[str, Any]] = {
     str: {"type": "string"},
@@ -37,35 +43,66 @@ _SEALED = {
 }
 
 
-def contracts() -> dict[str, str]:
+def contracts(
+    folder: Path = FOLDER, *, aggregates: Iterable[type[Any]] = AGGREGATES
+) -> dict[str, str]:
     """Every generated file: its path below ``schema/`` and its text."""
     files = {SDL: schema.as_str() + "\n"}
-    for event in all_events():
-        text = json.dumps(event_schema(event), indent=2, ensure_ascii=False)
-        files[f"events/{file_name(event)}"] = text + "\n"
+    known = released(folder)
+    for event in all_events(aggregates):
+        path = f"events/{file_name(event)}"
+        wanted = event_schema(event)
+        if version_name(event) in known and (folder / path).exists():
+            kept = (folder / path).read_text()
+            if same_meaning(json.loads(kept), wanted):
+                files[path] = kept  # its description may have been worded anew
+                continue
+        files[path] = schema_text(wanted)
     return files
 
 
-def write_contracts(folder: Path = CHECKOUT / "schema") -> list[Path]:
-    """Write the files, remove schemas of events that are gone, and say what became different."""
-    wanted = contracts()
+def write_contracts(
+    folder: Path = FOLDER, *, aggregates: Iterable[type[Any]] = AGGREGATES
+) -> list[Path]:
+    """Write the files, remove schemas of events that are gone, and say what became different.
+
+    Released ones stay as they are; ``ops.schema_releases.findings`` says what is wrong then.
+    """
+    wanted = contracts(folder, aggregates=aggregates)
+    kept = {f"events/{name}.json" for name in released(folder)}
     changed = []
     for name, text in wanted.items():
         path = folder / name
-        if not path.exists() or path.read_text() != text:
+        if name not in kept and (not path.exists() or path.read_text() != text):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
             changed.append(path)
-    for path in (folder / "events").glob("*.json"):
-        if f"events/{path.name}" not in wanted:
+    for path in (folder / "events").glob(VERSIONS):
+        if f"events/{path.name}" not in wanted.keys() | kept:
             path.unlink()
             changed.append(path)
     return changed
 
 
-def all_events() -> Iterator[type[Fact]]:
+def released(folder: Path = FOLDER) -> dict[str, str]:
+    """The manifest of what was released; empty before the first release."""
+    path = folder / RELEASED
+    return dict(json.loads(path.read_text())) if path.exists() else {}
+
+
+def schema_text(described: dict[str, Any]) -> str:
+    """The text of a schema's file."""
+    return json.dumps(described, indent=2, ensure_ascii=False) + "\n"
+
+
+def same_meaning(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether two schemas take the same bodies; their descriptions do not count."""
+    return {**one, "description": ""} == {**other, "description": ""}
+
+
+def all_events(aggregates: Iterable[type[Any]] = AGGREGATES) -> Iterator[type[Fact]]:
     """The events of every aggregate, in the order in which they are written down."""
-    for aggregate in AGGREGATES:
+    for aggregate in aggregates:
         for value in vars(aggregate).values():
             if inspect.isclass(value) and issubclass(value, Fact) and _written(value):
                 yield value
@@ -73,9 +110,18 @@ def all_events() -> Iterator[type[Fact]]:
 
 def file_name(event: type[Fact]) -> str:
     """``imewe.job:CancelRequested`` is described by ``job.cancel-requested.v1.json``."""
-    kind, name = get_topic(event).removeprefix("imewe.").split(":")
-    kebab = re.sub(r"(?<!^)(?=[A-Z])", "-", name).lower()
-    return f"{kind}.{kebab}.v{_version(event)}.json"
+    return f"{version_name(event)}.json"
+
+
+def version_name(event: type[Fact]) -> str:
+    """``job.cancel-requested.v1``: the event and the version that its class writes."""
+    return f"{stem(get_topic(event))}.v{event_version(event)}"
+
+
+def stem(topic: str) -> str:
+    """``imewe.job:CancelRequested`` as a file is named, ``job.cancel-requested``."""
+    kind, name = topic.removeprefix("imewe.").split(":")
+    return f"{kind}.{re.sub(r'(?<!^)(?=[A-Z])', '-', name).lower()}"
 
 
 def event_schema(event: type[Fact]) -> dict[str, Any]:
@@ -117,5 +163,6 @@ def _shape(hint: Any) -> dict[str, Any]:
     raise TypeError(f"an event field cannot be a {hint}: events hold JSON values only")
 
 
-def _version(event: type[Fact]) -> int:
+def event_version(event: type[Fact]) -> int:
+    """The version that its class writes."""
     return int(vars(_written(event)[0]).get("class_version", 1))

@@ -1,11 +1,15 @@
 """The canonical form of a projection's rows: what must be equal, byte for byte, after a rebuild."""
 
-from collections.abc import Iterator
-from hashlib import sha256
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
-from domain.shared.errors import NotFoundError
+from domain.shared.errors import InvalidInputError, NotFoundError
 from ops.projecting.places import Connection, look_at
+from projections.canonical import StateHash, selected
+from projections.past import AS_OF, past_of
 from projections.projection import Projection
+
+FETCH = 2000
 
 
 def canonical(connection: Connection, projection: Projection) -> Iterator[bytes]:
@@ -25,12 +29,67 @@ def canonical(connection: Connection, projection: Projection) -> Iterator[bytes]
                 )
 
 
-def fingerprint(connection: Connection, projection: Projection) -> str:
-    """SHA-256 of the canonical form, in hex."""
-    digest = sha256()
-    for part in canonical(connection, projection):
-        digest.update(part)
-    return digest.hexdigest()
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelState:
+    """What a read model is at a position: ``hash`` is defined in ``projections.canonical``.
+
+    ``parked`` counts the aggregates that it had to leave; their rows stayed as they were.
+    """
+
+    name: str
+    version: int
+    position: int
+    rows: int
+    parked: int
+    hash: str
+
+
+def model_states(
+    connection: Connection, projections: Iterable[Projection], *, as_of: int | None = None
+) -> list[ModelState]:
+    """The read models of one moment, on an autocommit connection.
+
+    ``as_of`` is a position of the past. Raises ``NotFoundError`` for one that was never built and
+    ``InvalidInputError`` for a position that it has not reached.
+    """
+    connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+    try:
+        return [_state(connection, each, as_of) for each in projections]
+    finally:
+        connection.execute("ROLLBACK")
+
+
+def _state(connection: Connection, projection: Projection, as_of: int | None) -> ModelState:
+    found = connection.execute(
+        "SELECT p.schema, s.position, p.version, (SELECT count(*) FROM imewe.parked_keys k"
+        " WHERE k.schema = p.schema AND k.position <= coalesce(%s, s.position))"
+        " FROM imewe.projections p JOIN imewe.positions s USING (schema) WHERE p.name = %s",
+        [as_of, projection.name],
+    ).fetchone()
+    if found is None:
+        raise NotFoundError(f"projection {projection.name} is not there yet", field="name")
+    schema, reached, version, parked = found
+    if as_of is not None and as_of > reached:
+        raise InvalidInputError(
+            f"{projection.name} is at position {reached}, {as_of} is still to come", field="as-of"
+        )
+    look_at(connection, schema if as_of is None else past_of(schema))
+    connection.execute("SELECT set_config(%s, %s, true)", [AS_OF, str(as_of or "")])
+    state = StateHash()
+    for table in projection.tables:
+        state.begin(table)
+        with connection.cursor(name="rows of a state") as cursor:
+            cursor.execute(selected(table).encode())
+            while rows := cursor.fetchmany(FETCH):
+                state.take(rows)
+    return ModelState(
+        name=projection.name,
+        version=version,
+        position=reached if as_of is None else as_of,
+        rows=state.rows,
+        parked=parked,
+        hash=state.text,
+    )
 
 
 def _table(connection: Connection, name: str, key: str) -> Iterator[bytes]:
