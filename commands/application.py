@@ -1,16 +1,21 @@
 """The write side's door to the event log."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, cast, runtime_checkable
 from uuid import UUID
 
 import structlog
-from eventsourcing.application import Application, ProjectorFunction, project_aggregate
+from eventsourcing.application import (
+    AggregateNotFoundError,
+    Application,
+    ProjectorFunction,
+    project_aggregate,
+)
 from eventsourcing.domain import MutableOrImmutableAggregate
 from eventsourcing.persistence import PersistenceError
 
 from domain.aggregates import AGGREGATES
-from domain.shared.aggregate import ImeweAggregate
+from domain.shared.aggregate import Fact, ImeweAggregate
 from domain.shared.errors import NotFoundError, UnavailableError
 from domain.shared.recorded import Envelope
 
@@ -19,17 +24,30 @@ SNAPSHOT_EVERY = 50
 log = structlog.get_logger()
 
 
-class _Place(Protocol):
+class Recorded(Protocol):
+    """One event as it is stored."""
+
     @property
     def sequence(self) -> int: ...
+
+    @property
+    def topic(self) -> str: ...
+
+    @property
+    def headers(self) -> dict[str, str]: ...
+
+    @property
+    def body(self) -> bytes: ...
 
 
 @runtime_checkable
 class Placed(Protocol):
     """A stored event that knows its place in the log."""
 
+    originator_version: int
+
     @property
-    def record(self) -> _Place: ...
+    def record(self) -> Recorded: ...
 
 
 class Imewe(Application[UUID]):
@@ -55,6 +73,29 @@ class Imewe(Application[UUID]):
         """The aggregate, now or as of a version. Raises ``AggregateNotFoundError``."""
         found: ImeweAggregate = self.repository.get(aggregate_id, version=version)
         return found
+
+    def past(self, aggregate_id: UUID, version: int) -> list[Fact]:
+        """All events of an aggregate up to a version, the first one first."""
+        return [cast("Fact", each) for each in self.events.get(aggregate_id, lte=version)]
+
+    def version_at(self, aggregate_id: UUID, position: int) -> int:
+        """Which of an aggregate's events lies at a position. Raises ``NotFoundError``."""
+        for stored in self.recorder.select_events(aggregate_id):
+            if isinstance(stored, Placed) and stored.record.sequence == position:
+                return stored.originator_version
+        raise NotFoundError(f"position {position} is none of its events", field="position")
+
+    def find(self, aggregate_id: str) -> ImeweAggregate | None:
+        """The aggregate, or ``None`` for what is no id or the id of none."""
+        try:
+            return self.load(UUID(aggregate_id))
+        except (ValueError, AggregateNotFoundError):
+            return None
+
+    def recorded(self, aggregate_id: UUID) -> list[Recorded]:
+        """The aggregate's events as they are stored, the oldest first."""
+        found = self.recorder.select_events(aggregate_id)
+        return [stored.record for stored in found if isinstance(stored, Placed)]
 
     def position_of(self, aggregate_id: UUID, version: int) -> int:
         """Where in the log that version of the aggregate was recorded."""

@@ -21,6 +21,8 @@ Rule = Callable[[Any, World], bool]
 
 PROCESSES: Final = f"{SERVICE}/processes"
 SUPERVISOR: Final = f"{SERVICE}/supervisor"
+COMMANDS: Final = f"{SERVICE}/commands"
+"""The commands service itself, which alone holds the keys of people."""
 EMERGENCY_STOP: Final = "EmergencyStop"
 """No message: the gateway asks the bridge at once, and asks this table first."""
 CLEAR_FAULT: Final = "ClearFault"
@@ -35,8 +37,25 @@ MANAGE_PROJECTIONS: Final = "ManageProjections"
 READ_PROOF: Final = "ReadProof"
 """Nor this: signed heads and exports that prove what the log holds."""
 
+READ_CERTIFICATE: Final = "ReadErasureCertificate"
+"""Nor this: the proof that a person was erased."""
+EXPORT_SUBJECT: Final = "ExportSubject"
+"""Nor this: all that is known about a person. Everybody may have the own."""
+MANAGE_KEYS: Final = "ManageKeys"
+"""Nor this: the commands service wraps people's keys by another key-encryption key."""
+
 NOT_MESSAGES: Final = frozenset(
-    {EMERGENCY_STOP, CLEAR_FAULT, READ_TRAIL, REVEAL, MANAGE_PROJECTIONS, READ_PROOF}
+    {
+        EMERGENCY_STOP,
+        CLEAR_FAULT,
+        READ_TRAIL,
+        REVEAL,
+        MANAGE_PROJECTIONS,
+        READ_PROOF,
+        READ_CERTIFICATE,
+        EXPORT_SUBJECT,
+        MANAGE_KEYS,
+    }
 )
 """Rows of the table that no command has: others than the commands service obey."""
 
@@ -109,6 +128,8 @@ MATRIX: Mapping[str, Row] = {
     "RevokeRole": _ADMIN,
     "ReplacePassword": {**dict.fromkeys(HUMAN, own_account), **_ADMIN, SUPERVISOR: anything},
     "CloseAccount": _ADMIN,
+    "EraseSubject": _ADMIN,
+    "ConfirmErasure": {COMMANDS: anything},
     # orders
     "SubmitJob": {Role.ADMIN: anything, Role.DESIGNER: anything},
     "ReprioritizeJob": _OWNER,
@@ -182,10 +203,21 @@ MATRIX: Mapping[str, Row] = {
     "RevertDispatch": _SAGA,
     "FinishRevert": _SAGA,
     "CloseDispatch": _SAGA,
+    # corrections and closed months
+    "CorrectCount": _STAFF,
+    "ReassignConsumption": _STAFF,
+    "CorrectFigures": _STAFF,
+    "CorrectDowntime": _STAFF,
+    "WithdrawDowntime": _STAFF,
+    "CutOffPeriod": _ADMIN,
+    "ClosePeriod": _ADMIN,
     # not messages
     EMERGENCY_STOP: _STAFF,
     CLEAR_FAULT: {**_STAFF, Role.VENDOR: own_node},
     REVEAL: _ADMIN,
+    READ_CERTIFICATE: _AUDIT,
+    EXPORT_SUBJECT: _ADMIN,
+    MANAGE_KEYS: _ADMIN,
     READ_TRAIL: _AUDIT,
     MANAGE_PROJECTIONS: _ADMIN,
     READ_PROOF: _AUDIT,

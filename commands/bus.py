@@ -102,7 +102,7 @@ class Bus:
             order.name,
             b"%b %b" % (request.name.encode(), request.body),
             lambda: self._settle(order),
-            durable=principal.kind == USER,
+            owner=principal.id if principal.kind == USER else "",
         )
 
     def _settle(self, order: _Order) -> dict[str, Any]:

@@ -55,12 +55,13 @@ class Once:
         self._waiting = 0
 
     def run(
-        self, name: str, request: bytes, act: Callable[[], dict[str, Any]], *, durable: bool
+        self, name: str, request: bytes, act: Callable[[], dict[str, Any]], *, owner: str
     ) -> dict[str, Any]:
         """The answer of ``act``, or the one it gave before. ``request``: what was asked, in bytes.
 
-        ``durable``: look into the store and write to it. Raises ``DuplicateCommandError`` when the
-        name stands for another request.
+        ``owner``: under whose name the answer is kept in the store, so that it can be found when
+        that person is erased; without one it is kept in memory only. Raises
+        ``DuplicateCommandError`` when the name stands for another request.
         """
         digest = self._digest(name, request)
         with self._lock:
@@ -73,7 +74,7 @@ class Once:
             return _same(kept, digest)
         if running is not None:
             return _same(_Kept(running[0], {}), digest) or running[1].result()
-        return self._first(name, digest, mine, act, durable=durable)
+        return self._first(name, digest, mine, act, place=f"{owner}.{name}" if owner else "")
 
     def close(self) -> None:
         """Write what waits."""
@@ -86,10 +87,10 @@ class Once:
         mine: Future[dict[str, Any]],
         act: Callable[[], dict[str, Any]],
         *,
-        durable: bool,
+        place: str,
     ) -> dict[str, Any]:
         try:
-            kept = self._look(name) if durable else None
+            kept = self._look(place) if place else None
             answer = _same(kept, digest) if kept else act()
         except BaseException as error:
             self._end(name, None)
@@ -97,8 +98,8 @@ class Once:
             raise
         self._end(name, _Kept(digest, answer))
         mine.set_result(answer)
-        if durable and kept is None:
-            self._write(name, _Kept(digest, answer))
+        if place and kept is None:
+            self._write(place, _Kept(digest, answer))
         return answer
 
     def _end(self, name: str, kept: _Kept | None) -> None:

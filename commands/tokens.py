@@ -1,6 +1,6 @@
 """Signed tokens: who a person is and which roles the person holds, for a few minutes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -55,10 +55,18 @@ class Signer:
 class Verifier:
     """Checks tokens with the public half (PEM).
 
-    A signature that was good once is not computed again; the expiry is looked at each time.
+    A signature that was good once is not computed again; the expiry is looked at each time, and
+    so is ``is_gone``, which knows the accounts that are closed although their tokens live on.
     """
 
-    def __init__(self, public_key: bytes, *, clock: Clock) -> None:
+    def __init__(
+        self,
+        public_key: bytes,
+        *,
+        clock: Clock,
+        is_gone: Callable[[str], bool] = lambda account_id: False,
+    ) -> None:
+        self._is_gone = is_gone
         self._key = OKPKey.import_key(public_key)
         self._clock = clock
         self._good: dict[str, tuple[int, Principal]] = {}
@@ -69,6 +77,9 @@ class Verifier:
         if expires <= self._clock.now().timestamp():
             self._good.pop(token, None)
             raise UnauthenticatedError("the token has expired", remedy="log in again")
+        if self._is_gone(principal.id):
+            self._good.pop(token, None)
+            raise UnauthenticatedError("this account is closed")
         if len(self._good) >= REMEMBERED_TOKENS:
             self._good.clear()
         self._good[token] = (expires, principal)

@@ -9,10 +9,10 @@ from eventsourcing.application import AggregateNotFoundError
 
 from commands.accounts.authentication import Authentication
 from commands.application import Imewe
-from commands.principal import Principal
+from commands.principal import USER, Principal
 from commands.turns import Turn
 from domain.ports import ArtifactRef
-from domain.shared.aggregate import ImeweAggregate
+from domain.shared.aggregate import Fact, ImeweAggregate
 from domain.shared.errors import InvalidInputError, NotFoundError
 from domain.shared.identifiers import derived
 
@@ -115,11 +115,22 @@ class World:
                 raise AlreadyObeyedError(found)
         return new
 
+    def past(self, aggregate: ImeweAggregate) -> list[Fact]:
+        """All events of a loaded aggregate, for the few decisions that need them."""
+        return self.ports.application.past(aggregate.id, aggregate.version)
+
     def home(self) -> str:
         """The organisation of what this command begins. Raises ``InvalidInputError``."""
         if not self.organisation_id:
             raise InvalidInputError("say for which organisation", field="organisation_id")
         return self.organisation_id
+
+    def in_own_words(self, text: str) -> str:
+        """A person's note, sealed under the person's key; what a service or a bridge says stays
+        as it is. Raises ``IllegalTransitionError`` when the person was erased meanwhile."""
+        if not text or self.principal.kind != USER:
+            return text
+        return self.ports.authentication.sealed_note(self.principal.id, text)
 
     def _load(self, aggregate_id: UUID) -> ImeweAggregate | None:
         try:

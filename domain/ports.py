@@ -85,6 +85,16 @@ class ArtifactStore(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataKey:
+    """What can be told of a data subject's key: its name as sealed texts say it, the algorithm,
+    and a SHA-256 by which a key that turns up later could be recognised."""
+
+    name: str
+    algorithm: str
+    fingerprint: str
+
+
 class SecretStore(Protocol):
     """Values that are neither events nor rebuildable, and can be erased for good."""
 
@@ -98,7 +108,10 @@ class SecretStore(Protocol):
         """Destroy the value so that no file of the store holds it."""
 
     def protect(self, subject_id: str, field: str, text: str) -> Personal:
-        """Encrypt a person's text under that person's key (AES-256-GCM)."""
+        """Encrypt a person's text under that person's key (AES-256-GCM).
+
+        Raises ``IllegalTransitionError`` when the person was erased.
+        """
 
     def reveal(self, subject_id: str, field: str, personal: Personal) -> str | None:
         """Decrypt it, or ``None`` when the person's key was destroyed."""

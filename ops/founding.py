@@ -1,6 +1,8 @@
 """The first organisation and its first admin, made once however often a start was interrupted."""
 
 import time
+from collections.abc import Callable
+from typing import TypeVar
 
 import orjson
 import structlog
@@ -16,6 +18,8 @@ ORGANISATION = "Imewe"
 ADMIN = "Administrator"
 PATIENCE_S = 60.0
 
+T = TypeVar("T")
+
 log = structlog.get_logger()
 
 
@@ -25,10 +29,15 @@ def found(bus: Bus, admin: FirstAdmin) -> str:
     The commands' ids are fixed, so a second start, or a second copy of the service, changes
     nothing. Waits for a log that is not there yet; raises ``UnavailableError`` after a minute.
     """
+    return patiently(lambda: _found(bus, admin))
+
+
+def patiently(act: Callable[[], T]) -> T:
+    """Say it again while the log is not there. Raises ``UnavailableError`` after a minute."""
     until = time.monotonic() + PATIENCE_S
     while True:
         try:
-            return _found(bus, admin)
+            return act()
         except UnavailableError as error:
             if time.monotonic() > until:
                 raise

@@ -1,13 +1,14 @@
 """What surrounds the write side, in memory, with the habits of the real thing."""
 
+from base64 import b64decode, b64encode
 from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from commands.auditing.entry import Entry
 from commands.auditing.trail import Written
-from domain.ports import ArtifactRef
-from domain.shared.errors import NotFoundError, UnavailableError
+from domain.ports import ArtifactRef, DataKey
+from domain.shared.errors import IllegalTransitionError, NotFoundError, UnavailableError
 from domain.shared.personal import Personal
 
 START = datetime(2026, 11, 21, 10, tzinfo=UTC)
@@ -33,6 +34,7 @@ class FakeSecrets:
     def __init__(self) -> None:
         self.values: dict[str, bytes] = {}
         self.mails: dict[str, str] = {}
+        self.gone: set[str] = set()
 
     def put(self, name: str, value: bytes) -> None:
         self.values[name] = value
@@ -44,10 +46,40 @@ class FakeSecrets:
         self.values.pop(name, None)
 
     def protect(self, subject_id: str, field: str, text: str) -> Personal:
-        return Personal(enc="fake", key=subject_id, nonce=field, ct=text[::-1])
+        if subject_id in self.gone:
+            raise IllegalTransitionError("this person was erased")
+        sealed = b64encode(text[::-1].encode() or b" ").decode()
+        return Personal(
+            enc="FAKE",
+            key=f"{subject_id}.00000000",
+            nonce=b64encode(field.encode()).decode(),
+            ct=sealed,
+        )
 
     def reveal(self, subject_id: str, field: str, personal: Personal) -> str | None:
-        return personal.ct[::-1] if (personal.key, personal.nonce) == (subject_id, field) else None
+        sealed_for = (personal.subject_id, b64decode(personal.nonce).decode())
+        if subject_id in self.gone or sealed_for != (subject_id, field):
+            return None
+        return b64decode(personal.ct).decode()[::-1]
+
+    def key_of(self, subject_id: str) -> DataKey | None:
+        if subject_id in self.gone:
+            return None
+        return DataKey(name=f"{subject_id}.00000000", algorithm="FAKE", fingerprint="sha256:0")
+
+    def is_erased(self, subject_id: str) -> bool:
+        return subject_id in self.gone
+
+    def erase_person(self, subject_id: str) -> None:
+        self.gone.add(subject_id)
+        self.mails = {mail: who for mail, who in self.mails.items() if who != subject_id}
+
+    def remains(self, subject_id: str) -> list[str]:
+        return [mail for mail, who in self.mails.items() if who == subject_id]
+
+    def names(self, first_word: str) -> list[str]:
+        start = f"{first_word}."
+        return [name.removeprefix(start) for name in self.values if name.startswith(start)]
 
     def remember_mail(self, mail: str, subject_id: str) -> bool:
         return self.mails.setdefault(mail.casefold(), subject_id) == subject_id
@@ -111,6 +143,13 @@ class FakeAnswers:
 
     def get(self, name: str) -> bytes | None:
         return self.values.get(name)
+
+    def erase_of(self, account_id: str, commands: list[str]) -> None:
+        self.values = {
+            place: value
+            for place, value in self.values.items()
+            if not place.startswith(account_id) and place.partition(".")[2] not in commands
+        }
 
     def put(self, name: str, value: bytes) -> None:
         if self.breakages:

@@ -103,6 +103,7 @@ class StockedShop(WriteSide):
         piece, attempt = {**part, "piece": 0}, {**dispatch, "attempt": 1}
         made, held, stock = {**piece, **build}, {**lot, **build}, {"quantity_mg": 5}
         moved = {**lot, "transfer_id": "t", **stock}
+        why = {"reason": "looked again"}
         other = str(lot_id(self.node_id, "PLA", "a"))
         return {
             "FoundOrganisation": {"name": "Another"},
@@ -112,6 +113,8 @@ class StockedShop(WriteSide):
             "RevokeRole": {**account, "role": "designer"},
             "ReplacePassword": {"account_id": account_id("anna"), "password": "battery staple"},
             "CloseAccount": account,
+            "EraseSubject": {"subject_id": self.account_id, "reason": "asked for it"},
+            "ConfirmErasure": {**account, "destroyed": ["data key"]},
             "SubmitJob": {"name": "More", "parts": [PART]},
             "ReprioritizeJob": {**job, "priority": 7},
             "CancelJob": job,
@@ -189,4 +192,16 @@ class StockedShop(WriteSide):
             "RevertDispatch": {**attempt, "reason": "refused"},
             "FinishRevert": attempt,
             "CloseDispatch": {**dispatch, "outcome": "made"},
+            "CorrectCount": {**lot, "position": 1, "counted_mg": 5, **why},
+            "ReassignConsumption": {
+                **build,
+                "from_inventory_id": self.lot_id,
+                "to_inventory_id": other,
+                **why,
+            },
+            "CorrectFigures": {**build, "energy_j": 1, **why},
+            "CorrectDowntime": {**node, "since": "2026-11-21T10:00:00Z", **why},
+            "WithdrawDowntime": {**node, "since": "2026-11-21T10:00:00Z", **why},
+            "CutOffPeriod": {"month": "2026-10"},
+            "ClosePeriod": {"month": "2026-10", "position": 1, "figures": {}, "digest": ""},
         }

@@ -9,11 +9,14 @@ from argon2 import PasswordHasher
 from joserfc.jwk import OKPKey
 
 from commands.accounts.authentication import Authentication
+from commands.accounts.certificate import CertificateDesk
+from commands.accounts.erasing import Erasing
 from commands.accounts.login import Attempts, Login
 from commands.accounts.revealing import Revealing
 from commands.application import Imewe
 from commands.auditing.desk import AuditDesk
 from commands.auditing.entry import Entry
+from commands.auditing.sealing import SealingLog, opened_address
 from commands.auditing.trail import Trail
 from commands.bus import Bus
 from commands.idempotency import Once
@@ -80,8 +83,10 @@ class WriteSide:
     def restart(self) -> None:
         """A new copy of the service on the same log, secrets and kept answers."""
         self.once = Once(self.answers, key=b"k" * 32)
-        self.trail = Trail(self.audit_log, clock=self.clock)
-        verifier = Verifier(KEY.as_pem(private=False), clock=self.clock)
+        self.trail = Trail(SealingLog(self.audit_log, self.people), clock=self.clock)
+        verifier = Verifier(
+            KEY.as_pem(private=False), clock=self.clock, is_gone=self.people.is_erased
+        )
         self.bus = Bus(
             Ports(
                 application=self.application, authentication=self.people, artifacts=self.artifacts
@@ -100,14 +105,25 @@ class WriteSide:
             mail_key=b"m" * 32,
             attempts=Attempts(lambda: 0.0),
         )
-        desk = AuditDesk(self.trail, self.audit_log, verifier=verifier, clock=self.clock)
+        desk = AuditDesk(
+            self.trail, self.audit_log, self.people, verifier=verifier, clock=self.clock
+        )
         revealing = Revealing(self.application, self.people, verifier=verifier)
-        self.service = CommandService(self.bus, login, revealing, desk)
+        self.erasing = Erasing(self.application, self.people, self.bus, self.answers)
+        self.service = CommandService(
+            self.bus,
+            login,
+            revealing,
+            desk,
+            erasing=self.erasing,
+            certificates=CertificateDesk(self.application, verifier=verifier),
+        )
 
     @property
     def entries(self) -> list[Entry]:
-        """The audit trail so far."""
-        return [written.entry for written in self.audit_log.written]
+        """The audit trail so far, as its readers see it."""
+        written = [each.entry for each in self.audit_log.written]
+        return [opened_address(entry, self.people) for entry in written]
 
     def demand_room(self) -> None:
         if self.full:

@@ -45,3 +45,19 @@ class CloseAccount:
     """An admin ends an account."""
 
     account_id: str
+
+
+@message
+class EraseSubject:
+    """An admin has a person's key destroyed for good; the account is closed by it."""
+
+    subject_id: str
+    reason: str = ""
+
+
+@message
+class ConfirmErasure:
+    """The commands service itself says that the key is destroyed."""
+
+    account_id: str
+    destroyed: list[str]

@@ -2,13 +2,16 @@
 ``imewe.audit.step.<service>``, which only that service may.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
 import orjson
 
+from commands.accounts.authentication import Authentication
+from commands.auditing.entry import Entry
 from commands.auditing.recording import reported, step
+from commands.auditing.sealing import concerns, opened_address
 from commands.auditing.trail import AuditLog, Trail, Written
 from commands.authorisation import READ_TRAIL, permitted_places
 from commands.principal import Principal
@@ -28,9 +31,16 @@ class AuditDesk:
     """Takes reports and gives pages."""
 
     def __init__(
-        self, trail: Trail, audit_log: AuditLog, *, verifier: Verifier, clock: Clock
+        self,
+        trail: Trail,
+        audit_log: AuditLog,
+        people: Authentication,
+        *,
+        verifier: Verifier,
+        clock: Clock,
     ) -> None:
         self._trail = trail
+        self._people = people
         self._log = audit_log
         self._verifier = verifier
         self._clock = clock
@@ -65,24 +75,32 @@ class AuditDesk:
         """A page: ``entries``, the newest first, ``oldest`` (the sequence to go on before) and
         ``has_more``.
 
-        Entries of the organisations whose trail the person may read, and of nobody's. Raises
+        Entries of the organisations whose trail the person may read, and of nobody's; with
+        ``about``, those that concern one account, which everybody may read of the own one. Raises
         ``ForbiddenError``.
         """
-        places = readable_places(self._verifier.verify((headers or {}).get(TOKEN, "")))
+        person = self._verifier.verify((headers or {}).get(TOKEN, ""))
         asked = _object(body)
+        wanted = _wanted(person, asked.get("about"))
         first, before = asked.get("first", 50), asked.get("before")
         if type(first) is not int or type(before) not in (int, type(None)):
             raise InvalidInputError("first and before are numbers", field="first")
-        page = self._page(places, within("first", first, 1, PAGE_LIMIT), before)
-        return {**page, "entries": [_told(each) for each in page["entries"]]}
+        page = self._page(wanted, within("first", first, 1, PAGE_LIMIT), before)
+        return {**page, "entries": [self._told(each) for each in page["entries"]]}
 
-    def _page(self, places: frozenset[str], first: int, before: int | None) -> dict[str, Any]:
+    def _told(self, written: Written) -> dict[str, Any]:
+        entry = opened_address(written.entry, self._people)
+        return {**asdict(entry), "sequence": written.sequence, "hash": written.hash}
+
+    def _page(
+        self, wanted: Callable[[Entry], bool], first: int, before: int | None
+    ) -> dict[str, Any]:
         found: list[Written] = []
         looked = 0
         while looked < MOST_LOOKED_AT:
             stretch = self._log.newest(before=before, limit=STRETCH)
             for each in stretch:
-                if each.entry.organisation_id in places:
+                if wanted(each.entry):
                     if len(found) == first:
                         return {"entries": found, "oldest": before, "has_more": True}
                     found.append(each)
@@ -107,8 +125,15 @@ def readable_places(principal: Principal) -> frozenset[str]:
     return frozenset({"", *permitted_places(READ_TRAIL, principal)})
 
 
-def _told(written: Written) -> dict[str, Any]:
-    return {**asdict(written.entry), "sequence": written.sequence, "hash": written.hash}
+def _wanted(person: Principal, about: object) -> Callable[[Entry], bool]:
+    if about is not None and not isinstance(about, str):
+        raise InvalidInputError("about is an account's id", field="about")
+    if about == person.id:
+        return lambda entry: concerns(entry, person.id)
+    places = readable_places(person)
+    return lambda entry: (
+        entry.organisation_id in places and (about is None or concerns(entry, about))
+    )
 
 
 def _object(body: bytes) -> dict[str, Any]:

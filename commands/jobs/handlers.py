@@ -8,7 +8,7 @@ from commands.jobs.messages import CancelJob, FollowPart, PartOrder, Reprioritiz
 from commands.world import World
 from domain.job.aggregate import LINES_LIMIT, Job
 from domain.job.states import JobStatus
-from domain.shared.checks import one_of
+from domain.shared.checks import one_of, remark
 from domain.shared.errors import InvalidInputError, NotFoundError
 
 
@@ -36,7 +36,7 @@ def reprioritize_job(command: ReprioritizeJob, world: World) -> Job:
 @handles(CancelJob)
 def cancel_job(command: CancelJob, world: World) -> Job:
     job = world.get(Job, command.job_id)
-    job.cancel(command.reason)
+    job.cancel(world.in_own_words(remark("reason", command.reason)))
     return job
 
 

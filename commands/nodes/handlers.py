@@ -10,6 +10,7 @@ from commands.nodes.messages import (
     ClearEmergencyStop,
     ConfigureNode,
     ConnectMachine,
+    CorrectDowntime,
     DecommissionNode,
     DisconnectMachine,
     EndExecution,
@@ -21,12 +22,14 @@ from commands.nodes.messages import (
     ReleaseNode,
     ReserveNode,
     ResumeNode,
+    WithdrawDowntime,
 )
 from commands.principal import BRIDGE
 from commands.world import World
 from domain.node.aggregate import Node
 from domain.node.states import Availability, ConditionLevel, EmergencyStop, Execution
-from domain.shared.checks import one_of
+from domain.shared.checks import named, one_of, remark
+from domain.shared.moments import told
 
 VIRTUAL_ATTENDANT = "virtual attendant"
 
@@ -116,7 +119,7 @@ def clear_bed(command: ClearBed, world: World) -> Node:
 @handles(PauseNode)
 def pause_node(command: PauseNode, world: World) -> Node:
     node = world.get(Node, command.node_id)
-    node.hold(command.reason)
+    node.hold(world.in_own_words(remark("reason", command.reason)))
     return node
 
 
@@ -159,4 +162,25 @@ def end_maintenance(command: EndMaintenance, world: World) -> Node:
 def decommission_node(command: DecommissionNode, world: World) -> Node:
     node = world.get(Node, command.node_id)
     node.decommission()
+    return node
+
+
+@handles(CorrectDowntime)
+def correct_downtime(command: CorrectDowntime, world: World) -> Node:
+    node = world.get(Node, command.node_id)
+    node.correct_downtime(
+        command.since,
+        command.until or told(world.now),
+        reason=world.in_own_words(named("reason", command.reason)),
+        now=world.now,
+    )
+    return node
+
+
+@handles(WithdrawDowntime)
+def withdraw_downtime(command: WithdrawDowntime, world: World) -> Node:
+    node = world.get(Node, command.node_id)
+    node.withdraw_downtime(
+        command.since, reason=world.in_own_words(named("reason", command.reason))
+    )
     return node

@@ -22,6 +22,7 @@ from commands.parts.messages import (
 )
 from commands.world import World
 from domain.part.aggregate import Part
+from domain.shared.checks import remark
 from domain.shared.identifiers import part_id
 
 
@@ -114,7 +115,8 @@ def pass_piece(command: PassPiece, world: World) -> Part:
 @handles(ScrapPiece)
 def scrap_piece(command: ScrapPiece, world: World) -> Part:
     part = world.get(Part, command.part_id)
-    part.scrap_piece(command.piece, reason=command.reason, by=world.by)
+    reason = world.in_own_words(remark("reason", command.reason))
+    part.scrap_piece(command.piece, reason=reason, by=world.by)
     return part
 
 

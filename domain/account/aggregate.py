@@ -6,7 +6,9 @@ from uuid import UUID
 from eventsourcing.domain import event
 
 from domain.account.roles import HUMAN, Role
+from domain.account.states import Erasure
 from domain.shared.aggregate import Created, ImeweAggregate
+from domain.shared.checks import remark
 from domain.shared.errors import IllegalTransitionError, InvalidInputError
 from domain.shared.personal import Personal
 
@@ -49,6 +51,24 @@ class Account(ImeweAggregate):
 
         TOPIC = "imewe.account:Closed"
 
+    class ErasureBegun(ImeweAggregate.Event):
+        """Whatever opens the person's sealed texts is destroyed from now on; nobody acts under
+        this account again. ``key`` names the person's key as sealed texts do, ``fingerprint`` is
+        a SHA-256 of it; ``reason`` is a note, sealed under the key of who ordered the erasure."""
+
+        TOPIC = "imewe.account:ErasureBegun"
+        reason: str
+        key: str
+        algorithm: str
+        fingerprint: str
+
+    class Erased(ImeweAggregate.Event):
+        """The key is destroyed and was looked for in vain. ``destroyed``: what was."""
+
+        TOPIC = "imewe.account:Erased"
+        key: str
+        destroyed: list[str]
+
     @classmethod
     def open(
         cls, account_id: UUID, *, organisation_id: str, mail: Personal, name: Personal
@@ -69,6 +89,8 @@ class Account(ImeweAggregate):
         self.name = name
         self.grants: list[list[str]] = []
         self.closed = False
+        self.erasure = Erasure.NONE.value
+        self.key = ""
 
     def grant(self, role: str, *, in_organisation: str) -> None:
         """Give a role in an organisation."""
@@ -101,6 +123,24 @@ class Account(ImeweAggregate):
             )
         self._closed()
 
+    def begin_erasure(self, *, reason: str, key: str, algorithm: str, fingerprint: str) -> None:
+        """Close the account and say that its person's key is about to be destroyed. Taking the
+        role of admin away, which must leave another admin, is decided with the organisation."""
+        if self.erasure != Erasure.NONE:
+            return
+        self.close()
+        self._erasure_begun(
+            reason=remark("reason", reason), key=key, algorithm=algorithm, fingerprint=fingerprint
+        )
+
+    def confirm_erasure(self, destroyed: list[str]) -> None:
+        """Record that nothing is left that opens the person's sealed texts."""
+        if self.erasure == Erasure.DONE:
+            return
+        if self.erasure == Erasure.NONE:
+            raise IllegalTransitionError(f"nobody has ordered the erasure of account {self.id}")
+        self._erased(key=self.key, destroyed=destroyed)
+
     def _refuse_when_closed(self) -> None:
         if self.closed:
             raise IllegalTransitionError(f"Account {self.id} is closed")
@@ -120,6 +160,15 @@ class Account(ImeweAggregate):
     @event(Closed)
     def _closed(self) -> None:
         self.closed = True
+
+    @event(ErasureBegun)
+    def _erasure_begun(self, reason: str, key: str, algorithm: str, fingerprint: str) -> None:
+        self.erasure = Erasure.BEGUN.value
+        self.key = key
+
+    @event(Erased)
+    def _erased(self, key: str, destroyed: list[str]) -> None:
+        self.erasure = Erasure.DONE.value
 
     @property
     def sealed_mail(self) -> Personal:

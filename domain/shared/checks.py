@@ -5,6 +5,7 @@ from enum import StrEnum
 from typing import Final, TypeVar
 
 from domain.shared.errors import InvalidInputError
+from domain.shared.personal import is_sealed
 
 NAME_LIMIT = 200
 REMARK_LIMIT = 1000
@@ -47,13 +48,23 @@ def word(field: str, value: str) -> str:
 
 
 def remark(field: str, value: str) -> str:
-    """A person's own words, perhaps none: without outer blanks, printable but for line breaks."""
+    """A person's own words, perhaps none: without outer blanks, printable but for line breaks.
+
+    Sealed ones were looked at before they were sealed.
+    """
     text = value.strip()
+    if is_sealed(text):
+        return text
     if len(text) > REMARK_LIMIT or not text.replace("\n", "").isprintable():
         raise InvalidInputError(
             f"{field} must be at most {REMARK_LIMIT} printable characters", field=field
         )
     return text
+
+
+def stated(field: str, value: str) -> str:
+    """The same where something must be said, in a line: checked as ``named`` unless sealed."""
+    return value if is_sealed(value) else named(field, value)
 
 
 def legible(text: str) -> str:

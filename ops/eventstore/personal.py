@@ -1,10 +1,13 @@
 """Personal data: sealed under a key of each person, destroyed with that key.
 
 Texts are sealed with AES-256-GCM; who and which field is authenticated with them, so a sealed text
-moved elsewhere does not open. The person's key lies in the bucket of secrets, wrapped by the
+moved elsewhere does not open. The person's key lies in the bucket of secrets, wrapped by a
 key-encryption key (KEK) of the home, under a name that says which KEK: a rewrapped key is a new
 name. Destroying the one key destroys every copy of the texts, in events, snapshots, read models
 and exports.
+
+An erased person leaves a tombstone, which is set *before* the key goes: whoever makes a key, or
+keeps something else of a person, looks for it afterwards and takes back what came too late.
 """
 
 import base64
@@ -12,20 +15,25 @@ import hashlib
 import hmac
 import os
 import unicodedata
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import RLock
 from typing import NamedTuple
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from domain.shared.errors import InvalidInputError, UnavailableError
+from domain.ports import DataKey
+from domain.shared.errors import IllegalTransitionError, InvalidInputError, UnavailableError
 from domain.shared.personal import Personal
+from ops.eventstore.keyring import KEY_BYTES, Kek, Keyring
 from ops.eventstore.secrets import SecretBucket
 
 ALGORITHM = "A256GCM"
-KEY_BYTES = 32
 NONCE_BYTES = 12
 MARK_BYTES = 4
+ROOT = "root"
+"""The subject under which the key of the look-ups lies; no person's id, which are UUIDs."""
 
 
 class DamagedSecretError(UnavailableError):
@@ -43,13 +51,11 @@ class _PersonalKey(NamedTuple):
 class Secrets:
     """The ``SecretStore`` port of ``domain.ports``, and the persons' keys and mail addresses."""
 
-    def __init__(self, bucket: SecretBucket, kek: bytes) -> None:
-        if len(kek) != KEY_BYTES:
-            raise ValueError("a key-encryption key has 32 bytes")
+    def __init__(self, bucket: SecretBucket, keyring: Keyring) -> None:
         self._bucket = bucket
-        self._kek = AESGCM(kek)
-        self._kek_id = hashlib.sha256(b"imewe kek name" + kek).hexdigest()[:8]
-        self._index_key = hmac.digest(kek, b"imewe blind index of mail", "sha256")
+        self._keyring = keyring
+        self._root: bytes | None = None
+        self._moving = RLock()
 
     def put(self, name: str, value: bytes) -> None:
         """Store a value; an older one of that name is erased first."""
@@ -63,8 +69,16 @@ class Secrets:
         """Destroy the value so that no file of the store holds it."""
         self._bucket.erase(f"value.{name}")
 
+    def names(self, first_word: str) -> list[str]:
+        """The second words of the names of values that begin with this word."""
+        found = self._bucket.names(f"value.{first_word}")
+        return [name.removeprefix(f"value.{first_word}.") for name in found]
+
     def protect(self, subject_id: str, field: str, text: str) -> Personal:
-        """Seal a person's text; the person's key is made when it is not there."""
+        """Seal a person's text; the person's key is made when it is not there.
+
+        Raises ``IllegalTransitionError`` when the person was erased.
+        """
         key = self._key(subject_id) or self._new_key(subject_id)
         nonce = os.urandom(NONCE_BYTES)
         sealed = AESGCM(key.secret).encrypt(nonce, text.encode(), _bound(subject_id, field))
@@ -81,12 +95,32 @@ class Secrets:
         except (InvalidTag, ValueError) as error:
             raise DamagedSecretError(f"{field} of {subject_id} does not open") from error
 
+    def key_of(self, subject_id: str) -> DataKey | None:
+        """What can be told of a person's key, or ``None`` when there is none."""
+        key = self._key(subject_id)
+        if key is None:
+            return None
+        digest = hashlib.sha256(b"imewe data key" + key.secret).hexdigest()
+        return DataKey(name=key.name, algorithm=ALGORITHM, fingerprint=f"sha256:{digest}")
+
+    def is_erased(self, subject_id: str) -> bool:
+        """Whether the erasure of the person has begun."""
+        return self._bucket.get(f"gone.{_word(subject_id)}") is not None
+
     def erase_person(self, subject_id: str) -> None:
         """Destroy a person's key and mail index. Safe to say again after a crash."""
-        self._bucket.erase(self._key_name(subject_id))
+        self._bucket.add(f"gone.{_word(subject_id)}", b"1")
+        with self._moving:
+            for name in self._key_names(subject_id):
+                self._bucket.erase(name)
         for name in self._bucket.names(f"mails.{_word(subject_id)}"):
             self._bucket.erase(f"mail.{name.rpartition('.')[2]}")
             self._bucket.erase(name)
+
+    def remains(self, subject_id: str) -> list[str]:
+        """What the store still holds of a person but the tombstone: names of secrets."""
+        keys = [name for name in self._key_names(subject_id) if self._bucket.get(name) is not None]
+        return keys + self._bucket.names(f"mails.{_word(subject_id)}")
 
     def remember_mail(self, mail: str, subject_id: str) -> bool:
         """Let ``find_mail`` find the person; False when the mail is another person's."""
@@ -110,59 +144,97 @@ class Secrets:
             self._bucket.erase(f"mail.{index}")
             self._bucket.erase(f"mails.{found.decode()}.{index}")
 
+    def lookup_key(self, purpose: str) -> bytes:
+        """A key to make look-ups blind with, the same for the home's whole life: it is made from
+        a random one that lies wrapped in the store, so that a new KEK changes no look-up."""
+        if self._root is None:
+            self._root = (self._key(ROOT) or self._new_key(ROOT)).secret
+        return hmac.digest(self._root, f"imewe {purpose}".encode(), "sha256")
+
+    def subjects_under(self, kek: Kek) -> list[str]:
+        """Whose keys a KEK wraps."""
+        return [name.rpartition(".")[2] for name in self._bucket.names(f"key.{kek.id}")]
+
+    def rewrap(self, subject_id: str, *, old: Kek, new: Kek) -> None:
+        """Wrap a key by another KEK: the new name is written before the old one is erased."""
+        with self._moving:
+            stored = self._bucket.get(_key_name(old, subject_id))
+            if stored is None:
+                return
+            mark, secret = _unwrapped(old, subject_id, stored)
+            self._bucket.add(_key_name(new, subject_id), _wrapped(new, subject_id, mark, secret))
+            if subject_id != ROOT and self.is_erased(subject_id):
+                self._bucket.erase(_key_name(new, subject_id))
+            self._bucket.erase(_key_name(old, subject_id))
+
     def _key(self, subject_id: str) -> _PersonalKey | None:
-        name = self._key_name(subject_id)
-        stored = self._bucket.get(name)
-        if stored is None:
-            return None
-        mark, nonce = stored[:MARK_BYTES], stored[MARK_BYTES : MARK_BYTES + NONCE_BYTES]
-        try:
-            secret = self._kek.decrypt(nonce, stored[MARK_BYTES + NONCE_BYTES :], name.encode())
-        except InvalidTag as error:
-            raise DamagedSecretError(f"the key of {subject_id} does not open") from error
-        return _PersonalKey(f"{subject_id}.{mark.hex()}", secret)
+        for kek in self._looked_through():
+            stored = self._bucket.get(_key_name(kek, subject_id))
+            if stored is not None:
+                mark, secret = _unwrapped(kek, subject_id, stored)
+                return _PersonalKey(f"{subject_id}.{mark.hex()}", secret)
+        return None
+
+    def _looked_through(self) -> Iterator[Kek]:
+        """Every KEK, and the first again: a key may move while it is looked for. If the KEKs are
+        others at the end, all of them again."""
+        keks, seen = self._keyring.keks(), [""]
+        while seen != [kek.id for kek in keks]:
+            seen = [kek.id for kek in keks]
+            yield from keks
+            if len(keks) > 1:
+                yield keks[0]
+            keks = self._keyring.keks()
 
     def _new_key(self, subject_id: str) -> _PersonalKey:
         """Make a key; when another process was faster, its key counts."""
-        name = self._key_name(subject_id)
-        nonce = os.urandom(NONCE_BYTES)
-        wrapped = self._kek.encrypt(nonce, os.urandom(KEY_BYTES), name.encode())
-        self._bucket.add(name, os.urandom(MARK_BYTES) + nonce + wrapped)
+        kek = self._keyring.current
+        name = _key_name(kek, subject_id)
+        fresh = _wrapped(kek, subject_id, os.urandom(MARK_BYTES), os.urandom(KEY_BYTES))
+        with self._only_for_the_living(subject_id, name):
+            self._bucket.add(name, fresh)
+        if kek.id != self._keyring.current.id:  # a rotation began meanwhile and may have been here
+            self.rewrap(subject_id, old=kek, new=self._keyring.current)
         made = self._key(subject_id)
         if made is None:
             raise UnavailableError(f"the key of {subject_id} was destroyed meanwhile")
         return made
 
-    def _key_name(self, subject_id: str) -> str:
-        return f"key.{self._kek_id}.{_word(subject_id)}"
+    @contextmanager
+    def _only_for_the_living(self, subject_id: str, name: str) -> Iterator[None]:
+        """Take back what was kept under the name if the person was erased."""
+        yield
+        if subject_id != ROOT and self.is_erased(subject_id):
+            self._bucket.erase(name)
+            raise IllegalTransitionError("this person was erased")
+
+    def _key_names(self, subject_id: str) -> list[str]:
+        return [_key_name(kek, subject_id) for kek in self._keyring.keks()]
 
     def _index(self, mail: str) -> str:
         plain = unicodedata.normalize("NFKC", mail.strip()).casefold()
-        return hmac.digest(self._index_key, plain.encode(), "sha256").hex()
+        key = self.lookup_key("blind index of mail")
+        return hmac.digest(key, plain.encode(), "sha256").hex()
 
 
-def key_encryption_key(home: Path) -> bytes:
-    """The KEK of a home, made at first use; without it no personal data of the home opens."""
-    path = home / "kek"
-    if not path.exists():
-        fresh = home / f".kek-{os.getpid()}"
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(os.urandom(KEY_BYTES).hex())
-            file.flush()
-            os.fsync(descriptor)
-        _first(fresh, path)
-    return bytes.fromhex(path.read_text())
+def _key_name(kek: Kek, subject_id: str) -> str:
+    return f"key.{kek.id}.{_word(subject_id)}"
 
 
-def _first(fresh: Path, path: Path) -> None:
-    """Give the file its name unless another process was faster."""
+def _wrapped(kek: Kek, subject_id: str, mark: bytes, secret: bytes) -> bytes:
+    nonce = os.urandom(NONCE_BYTES)
+    name = _key_name(kek, subject_id).encode()
+    return mark + nonce + kek.cipher.encrypt(nonce, secret, name)
+
+
+def _unwrapped(kek: Kek, subject_id: str, stored: bytes) -> tuple[bytes, bytes]:
+    """The key's mark and the key. Raises ``DamagedSecretError``."""
+    mark, nonce = stored[:MARK_BYTES], stored[MARK_BYTES : MARK_BYTES + NONCE_BYTES]
+    name = _key_name(kek, subject_id).encode()
     try:
-        path.hardlink_to(fresh)
-    except FileExistsError:
-        pass
-    finally:
-        fresh.unlink()
+        return mark, kek.cipher.decrypt(nonce, stored[MARK_BYTES + NONCE_BYTES :], name)
+    except InvalidTag as error:
+        raise DamagedSecretError(f"the key of {subject_id} does not open") from error
 
 
 def _word(subject_id: str) -> str:
@@ -176,5 +248,5 @@ def _bound(subject_id: str, field: str) -> bytes:
     return f"{len(subject_id)}:{subject_id}:{field}".encode()
 
 
-def _text(raw: bytes) -> str:
-    return base64.b64encode(raw).decode()
+def _text(data: bytes) -> str:
+    return base64.b64encode(data).decode()

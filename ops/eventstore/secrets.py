@@ -72,10 +72,18 @@ class SecretBucket:
 
     def names(self, prefix: str) -> list[str]:
         """The names that begin with these words and hold a value."""
-        wanted = {"subjects_filter": f"{self._subject(prefix)}.>"}
+        return self._listed(f"{self._subject(prefix)}.>")
+
+    def found(self, pattern: str) -> list[str]:
+        """The names like this one that hold a value; the word ``*`` stands for any word."""
+        words = [word if word == "*" else quote(word, safe="") for word in pattern.split(".")]
+        return self._listed(self._prefix + ".".join(words))
+
+    def _listed(self, subjects: str) -> list[str]:
+        wanted = {"subjects_filter": subjects}
         answer = self._client.api(f"STREAM.INFO.{self._stream}", wanted)
-        subjects = answer["state"].get("subjects") or {}
-        return sorted(_name(subject.removeprefix(self._prefix)) for subject in subjects)
+        found = answer["state"].get("subjects") or {}
+        return sorted(_name(subject.removeprefix(self._prefix)) for subject in found)
 
     def _find(self, name: str) -> tuple[int, bytes] | None:
         message = self._client.request(

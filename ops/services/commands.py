@@ -1,7 +1,6 @@
 """The commands service: the only writer of the log, on a NATS queue group of N copies."""
 
 import asyncio
-import hmac
 import signal
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,30 +15,46 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from commands.accounts.authentication import Authentication
+from commands.accounts.certificate import CertificateDesk
+from commands.accounts.erasing import Erasing
 from commands.accounts.login import Login
 from commands.accounts.revealing import Revealing
 from commands.application import Imewe
 from commands.auditing.desk import AuditDesk
+from commands.auditing.sealing import SealingLog
 from commands.auditing.trail import Trail
 from commands.bus import Bus
 from commands.idempotency import Once
 from commands.service import CommandService
 from commands.tokens import Verifier
-from commands.wire import AUDIT_READ, AUDIT_REPORT, AUDIT_STEP, AUTH_REVEAL, PREFIX, write_refusal
+from commands.wire import (
+    AUDIT_READ,
+    AUDIT_REPORT,
+    AUDIT_STEP,
+    AUTH_CERTIFICATE,
+    AUTH_REVEAL,
+    PREFIX,
+    write_refusal,
+)
 from commands.world import ArtifactCatalogue, Ports
-from domain.shared.errors import UnavailableError
+from domain.shared.errors import ImeweError, UnavailableError
 from ops.artifacts.catalogue import LoopCatalogue
 from ops.clock import SystemClock
+from ops.eventstore.answers import Answers
 from ops.eventstore.audit import AuditStream
 from ops.eventstore.client import Client
 from ops.eventstore.jetstream import environment_of
-from ops.eventstore.personal import Secrets, key_encryption_key
+from ops.eventstore.keyring import Keyring
+from ops.eventstore.personal import Secrets
+from ops.eventstore.rotation import KekRotation
 from ops.eventstore.secrets import SecretBucket
-from ops.founding import found
+from ops.founding import found, patiently
 from ops.hosting.entrance import first_admin
 from ops.keys import token_keys
+from ops.messaging.administration import AdministrationDesk
 from ops.messaging.command_client import LOGIN
 from ops.messaging.connection import address, connect
+from ops.messaging.key_desk import KeyDesk
 from ops.messaging.services import register
 from ops.messaging.space import demand_room
 from ops.settings import Settings
@@ -53,6 +68,8 @@ STOP_S = 2.0
 LOG_USER = "log_commands"
 FLUSH_S = 5.0
 """Between two looks for minutes that are over."""
+ERASURES_S = 60.0
+"""Between two looks for erasures that were ordered and not finished."""
 
 log = structlog.get_logger()
 
@@ -63,14 +80,21 @@ class Writer:
     def __init__(self, settings: Settings, artifacts: ArtifactCatalogue) -> None:
         where = address(settings, LOG_USER)
         self._client = Client(where)
-        kek = key_encryption_key(settings.home)
         clock = SystemClock()
         self._application = Imewe(environment_of(where))
-        people = Authentication(Secrets(SecretBucket(self._client), kek))
+        bucket = SecretBucket(self._client)
+        keyring = Keyring(settings.home)
+        secrets = Secrets(bucket, keyring)
+        patiently(lambda: secrets.lookup_key("requests"))
+        people = Authentication(secrets)
         audit_log = AuditStream(self._client, now=clock.now)
-        self.trail = Trail(audit_log, clock=clock)
-        verifier = Verifier(token_keys(settings.home).public, clock=clock)
-        self._once = Once(_Answers(self._client), key=hmac.digest(kek, b"requests", "sha256"))
+        self.trail = Trail(SealingLog(audit_log, people), clock=clock)
+        self.verifier = verifier = Verifier(
+            token_keys(settings.home).public, clock=clock, is_gone=people.is_erased
+        )
+        answers = Answers(self._client)
+        self._once = Once(answers, key=secrets.lookup_key("requests"))
+        self.rotation = KekRotation(secrets, keyring)
         self.bus = Bus(
             Ports(application=self._application, authentication=people, artifacts=artifacts),
             verifier=verifier,
@@ -84,11 +108,19 @@ class Writer:
             people,
             trail=self.trail,
             clock=clock,
-            mail_key=hmac.digest(kek, b"imewe audit trail", "sha256"),
+            mail_key=secrets.lookup_key("audit trail"),
         )
-        desk = AuditDesk(self.trail, audit_log, verifier=verifier, clock=clock)
+        desk = AuditDesk(self.trail, audit_log, people, verifier=verifier, clock=clock)
         revealing = Revealing(self._application, people, verifier=verifier)
-        self.service = CommandService(self.bus, login, revealing, desk)
+        self.erasing = Erasing(self._application, people, self.bus, answers)
+        self.service = CommandService(
+            self.bus,
+            login,
+            revealing,
+            desk,
+            erasing=self.erasing,
+            certificates=CertificateDesk(self._application, verifier=verifier),
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -103,19 +135,6 @@ class Writer:
         self.trail.flush(everything=True)
         self._application.close()
         self._client.close()
-
-
-class _Answers:
-    """``AnswerStore`` in a bucket of the log's account that forgets after 24 hours."""
-
-    def __init__(self, client: Client) -> None:
-        self._bucket = SecretBucket(client, "IMEWE_ANSWERS")
-
-    def get(self, name: str) -> bytes | None:
-        return self._bucket.get(name)
-
-    def put(self, name: str, value: bytes) -> None:
-        self._bucket.add(name, value)
 
 
 @dataclass(slots=True)
@@ -137,6 +156,10 @@ class Desk:
 
     async def on_reveal(self, message: Msg) -> None:
         work = partial(self.service.reveal, message.headers, message.data)
+        await self._take(message, self.commands, work)
+
+    async def on_certificate(self, message: Msg) -> None:
+        work = partial(self.service.certificate, message.headers, message.data)
         await self._take(message, self.commands, work)
 
     async def on_audit(self, message: Msg) -> None:
@@ -180,13 +203,36 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     try:
         with Writer(settings, LoopCatalogue(asyncio.get_running_loop(), client)) as writer:
             await asyncio.to_thread(found, writer.bus, first_admin(settings))
-            flushing = asyncio.create_task(_flush(writer.trail))
+            keys = KeyDesk(writer.rotation)
+            administration = AdministrationDesk(
+                client, "commands", keys.handlers, verifier=writer.verifier
+            )
+            tasks = [
+                asyncio.create_task(_flush(writer.trail)),
+                asyncio.create_task(_finish_erasures(writer.erasing)),
+            ]
+            keys.resume()
+            await administration.open()
             try:
                 await _serve(settings, client, writer.service, stopping)
             finally:
-                flushing.cancel()
+                await administration.close()
+                for task in tasks:
+                    task.cancel()
+                await keys.close()
     finally:
         await client.close()
+
+
+async def _finish_erasures(erasing: Erasing) -> None:
+    """What a crash left, this copy's or another's."""
+    while True:
+        try:
+            if finished := await asyncio.to_thread(erasing.resume):
+                log.info("erasures were finished", count=finished)
+        except ImeweError as error:
+            log.warning("erasures cannot be looked at", problem=str(error))
+        await asyncio.sleep(ERASURES_S)
 
 
 async def _flush(trail: Trail) -> None:
@@ -209,6 +255,7 @@ async def _serve(
         await client.subscribe(f"{PREFIX}.>", queue=QUEUE, cb=desk.on_command),
         await client.subscribe(LOGIN, queue=QUEUE, cb=desk.on_login),
         await client.subscribe(AUTH_REVEAL, queue=QUEUE, cb=desk.on_reveal),
+        await client.subscribe(AUTH_CERTIFICATE, queue=QUEUE, cb=desk.on_certificate),
         await client.subscribe(AUDIT_REPORT, queue=QUEUE, cb=desk.on_audit),
         await client.subscribe(AUDIT_READ, queue=QUEUE, cb=desk.on_audit),
         await client.subscribe(f"{AUDIT_STEP}.*", queue=QUEUE, cb=desk.on_audit),

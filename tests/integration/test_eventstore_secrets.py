@@ -9,17 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from domain.shared.errors import InvalidInputError
+from domain.shared.errors import IllegalTransitionError, InvalidInputError
 from domain.shared.personal import Personal
 from ops.eventstore.client import Client, JetStreamError, Publication, read_answer
-from ops.eventstore.personal import DamagedSecretError, Secrets, key_encryption_key
+from ops.eventstore.keyring import Keyring
+from ops.eventstore.personal import DamagedSecretError, Secrets
 from ops.eventstore.secrets import SecretBucket
 from ops.eventstore.streams import ensure_streams, secrets_config
 from ops.eventstore.wire import Address
 from ops.messaging.server import EmbeddedNats, credentials
 from ops.settings import Settings
-
-KEK = bytes(range(32))
 
 
 @pytest.fixture
@@ -45,8 +44,8 @@ def bucket(client: Client) -> SecretBucket:
 
 
 @pytest.fixture
-def secrets(bucket: SecretBucket) -> Secrets:
-    return Secrets(bucket, KEK)
+def secrets(bucket: SecretBucket, fresh_home: Path) -> Secrets:
+    return Secrets(bucket, Keyring(fresh_home))
 
 
 def files_with(home: Path, needle: bytes) -> list[Path]:
@@ -143,7 +142,11 @@ def test_erasing_a_person_erases_every_copy_and_the_mail_index(
     assert secrets.reveal("anna", "name", sealed) is None
     assert secrets.find_mail("anna@example.org") is None
     assert bucket.names("mails") == [n for n in bucket.names("mails") if n.startswith("mails.ben")]
-    secrets.protect("anna", "name", "another Anna")
+    assert secrets.is_erased("anna")
+    assert not secrets.is_erased("ben")
+    with pytest.raises(IllegalTransitionError):
+        secrets.protect("anna", "name", "another Anna")
+    assert secrets.remains("anna") == []
     assert secrets.reveal("anna", "name", sealed) is None
     assert secrets.reveal("ben", "name", other) == "Ben"
     assert secrets.find_mail("ben@example.org") == "ben"
@@ -157,10 +160,12 @@ def test_one_mail_leads_to_one_person(secrets: Secrets) -> None:
     assert secrets.remember_mail("anna@example.org", "ben")
 
 
-def test_the_store_holds_no_key_in_the_clear(secrets: Secrets, bucket: SecretBucket) -> None:
+def test_the_store_holds_no_key_in_the_clear(
+    secrets: Secrets, bucket: SecretBucket, tmp_path: Path
+) -> None:
     secrets.protect("anna", "name", "Anna")
     (name,) = bucket.names("key")
-    another = Secrets(bucket, bytes(32))
+    another = Secrets(bucket, Keyring(tmp_path))
     assert name.endswith(".anna")
     assert another.reveal("anna", "name", secrets.protect("anna", "name", "Anna")) is None
 
@@ -174,8 +179,7 @@ def test_values_of_the_port_do_not_meet_the_keys(secrets: Secrets, bucket: Secre
 
 
 def test_the_key_of_a_home_is_made_once_and_private(tmp_path: Path) -> None:
-    kek = key_encryption_key(tmp_path)
-    assert len(kek) == 32
-    assert key_encryption_key(tmp_path) == kek
+    (kek,) = Keyring(tmp_path).keks()
+    assert [each.id for each in Keyring(tmp_path).keks()] == [kek.id]
     assert [p.name for p in tmp_path.iterdir()] == ["kek"]
     assert (tmp_path / "kek").stat().st_mode & 0o777 == 0o600

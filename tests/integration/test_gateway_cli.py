@@ -21,7 +21,8 @@ from ops.cli.main import COMMANDS, GROUPS, application
 from ops.cli.reach import SESSIONS, milligrams, nodes_of
 from ops.cli.users import LIST
 from ops.eventstore.client import Client as LogClient
-from ops.eventstore.personal import Secrets, key_encryption_key
+from ops.eventstore.keyring import Keyring
+from ops.eventstore.personal import Secrets
 from ops.eventstore.secrets import SecretBucket
 from ops.messaging.connection import address
 from tests.gateway_stack import GCODE, Stack, home_of, running_stack
@@ -218,7 +219,7 @@ def test_admins_see_names_until_they_are_erased_and_auditors_see_none(stack: Sta
         shown = nodes_of(auditor.execute(LIST)["accounts"])
     assert {(account["name"], account["mail"]) for account in shown} == {(None, None)}
     with contextlib.closing(LogClient(address(stack.settings, "log_commands"))) as client:
-        keys = Secrets(SecretBucket(client), key_encryption_key(stack.home))
+        keys = Secrets(SecretBucket(client), Keyring(stack.home))
         keys.erase_person(added["accountId"])
     assert (named(stack, added)["name"], named(stack, added)["mail"]) == (None, None)
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from commands.authorisation import (
+    COMMANDS,
     EMERGENCY_STOP,
     MATRIX,
     NOT_MESSAGES,
@@ -38,12 +39,13 @@ from tests.write_side import ORG, OTHER_ORG, PROFILE, account_id
 STAFF = (
     "ClearBed PauseNode ResumeNode ClearEmergencyStop BeginMaintenance EndMaintenance"
     " ReceiveMaterial CountMaterial CorrectMaterial SendTransfer ReceiveTransfer PassPiece"
-    " ScrapPiece"
+    " ScrapPiece CorrectCount ReassignConsumption CorrectFigures CorrectDowntime WithdrawDowntime"
 )
 OWN_PASSWORD = "ReplacePassword"
 MAY = {
     ADMIN: f"{STAFF} {OWN_PASSWORD} RenameOrganisation OpenAccount GrantRole RevokeRole"
-    " CloseAccount SubmitJob ReprioritizeJob CancelJob RegisterNode ConfigureNode DecommissionNode",
+    " CloseAccount EraseSubject SubmitJob ReprioritizeJob CancelJob RegisterNode ConfigureNode DecommissionNode"
+    " CutOffPeriod ClosePeriod",
     DESIGNER: f"{OWN_PASSWORD} SubmitJob ReprioritizeJob CancelJob PassPiece ScrapPiece",
     VENDOR: "RegisterNode ConfigureNode DecommissionNode ReceiveMaterial",
     OPERATOR: STAFF,
@@ -59,6 +61,7 @@ MAY = {
     " ConfirmCancelled ReportOutcomeUnknown ConnectMachine DisconnectMachine ObserveNode"
     " RecordEmergencyStop ClearBed",
     SUPERVISOR: "FoundOrganisation OpenAccount ReplacePassword",
+    COMMANDS: "ConfirmErasure",
     "service/projections": "",
 }
 """Written by hand beside the table, so that a slip in one is seen in the other."""
@@ -79,7 +82,7 @@ def test_every_command_has_a_handler_and_a_row_in_the_table() -> None:
 
 def test_the_table_names_only_those_who_exist() -> None:
     titles = {str(title) for row in MATRIX.values() for title in row}
-    assert titles == {*HUMAN, "bridge", PROCESSES, SUPERVISOR}
+    assert titles == {*HUMAN, "bridge", COMMANDS, PROCESSES, SUPERVISOR}
 
 
 @pytest.mark.parametrize("who", MAY)

@@ -35,7 +35,8 @@ def reveal(side: WriteSide, token: str, *account_ids: object) -> dict[str, Any]:
 def test_an_admin_reads_the_people_of_the_own_organisation(side: WriteSide) -> None:
     bob = side.send("OpenAccount", BOB, by=ADMIN)["id"]
     told = reveal(side, side.token("ada", Role.ADMIN), bob, NOBODY)
-    assert told == {"ok": True, "people": {bob: {"mail": "bob@example.org", "name": "Bob"}}}
+    person = {"mail": "bob@example.org", "name": "Bob"}
+    assert told == {"ok": True, "people": {bob: person}, "notes": {}}
 
 
 @pytest.mark.parametrize("role", sorted(HUMAN - {Role.ADMIN}))
