@@ -1,6 +1,6 @@
 """Checks a stretch of the log without trusting who keeps it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from ops.eventstore.envelope import FIELDS, HASH, Record, hash_of
@@ -15,7 +15,9 @@ class Flaw(NamedTuple):
     reason: str
 
 
-class _Last(NamedTuple):
+class Last(NamedTuple):
+    """An aggregate's last record."""
+
     sequence: int
     version: int
     hash: str
@@ -25,22 +27,26 @@ class ChainCheck:
     """Takes records in order and remembers, per aggregate, what the next one must follow.
 
     ``first`` is the sequence to begin with. When it is above 1, the first record of each
-    aggregate is taken on trust as to what went before it; from 1 on, nothing is.
+    aggregate is taken on trust as to what went before it; from 1 on, nothing is, and neither is
+    where ``known`` gives, by subject, the last record of every aggregate before ``first``.
     """
 
-    def __init__(self, *, first: int = 1) -> None:
-        self._whole = first == 1
+    def __init__(self, *, first: int = 1, known: Mapping[str, Last] | None = None) -> None:
+        self._whole = first == 1 or known is not None
         self._next = first
-        self._last: dict[str, _Last] = {}
+        self._last = dict(known or {})
 
     def take(self, record: Record) -> Flaw | None:
         """Check one more record; a ``Flaw`` ends the check."""
-        reason = self._wrong(record)
+        try:
+            reason = self._wrong(record)
+        except (KeyError, ValueError):
+            reason = "headers that cannot be read"
         if reason:
             bad = self._next if record.sequence > self._next else record.sequence
             return Flaw(bad, reason)
         self._next += 1
-        self._last[record.subject] = _Last(record.sequence, record.version, record.hash)
+        self._last[record.subject] = Last(record.sequence, record.version, record.hash)
         return None
 
     def end(self, last: int) -> Flaw | None:

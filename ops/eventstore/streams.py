@@ -23,6 +23,8 @@ class LogNames:
     live: str = "live.imewe.events"
     snapshot_stream: str = "IMEWE_SNAPSHOTS"
     snapshot_subjects: str = "imewe.snapshots"
+    heads_stream: str = "IMEWE_HEADS"
+    heads_subjects: str = "imewe.heads"
 
 
 def events_config(names: LogNames, *, replicas: int = 1) -> dict[str, Any]:
@@ -47,6 +49,16 @@ def snapshots_config(names: LogNames, *, replicas: int = 1) -> dict[str, Any]:
         **_file(names.snapshot_stream, subjects, max_bytes=512 * MIB, replicas=replicas),
         "max_msgs_per_subject": 10,
         "discard": "old",
+    }
+
+
+def heads_config(names: LogNames, *, replicas: int = 1) -> dict[str, Any]:
+    """What the notary signed over the log, and its keys: as lasting as the log itself."""
+    subjects = [f"{names.heads_subjects}.>"]
+    return {
+        **_file(names.heads_stream, subjects, max_bytes=-1, replicas=replicas),
+        "deny_delete": True,
+        "deny_purge": True,
     }
 
 
@@ -101,6 +113,7 @@ def stream_configs(*, replicas: int = 1) -> list[dict[str, Any]]:
     return [
         events_config(names, replicas=replicas),
         snapshots_config(names, replicas=replicas),
+        heads_config(names, replicas=replicas),
         timers_config(replicas=replicas),
         audit_config(replicas=replicas),
         secrets_config("IMEWE_SECRETS", replicas=replicas),

@@ -25,13 +25,23 @@ EMBEDDED_BRIDGE = "local"
 LOG_GET = "imewe.log.get"
 LOG_INFO = "imewe.log.info"
 LIVE_EVENTS = "live.imewe.events.>"
+HEADS = "imewe.heads.>"
 ARTIFACTS = "IMEWE_ARTIFACTS"
 
-LOG_USERS = ("log_commands", "log_processes", "log_supervisor", "log_backup")
-APP_USERS = ("commands", "processes", "projections", "gateway", "bridge", "supervisor", "backup")
+LOG_USERS = ("log_commands", "log_processes", "log_notary", "log_supervisor", "log_backup")
+APP_USERS = (
+    "commands",
+    "processes",
+    "projections",
+    "notary",
+    "gateway",
+    "bridge",
+    "supervisor",
+    "backup",
+)
 
 _API = "$JS.API"
-_LOG_STREAMS = ("IMEWE_EVENTS", "IMEWE_SNAPSHOTS", "IMEWE_AUDIT")
+_LOG_STREAMS = ("IMEWE_EVENTS", "IMEWE_HEADS", "IMEWE_SNAPSHOTS", "IMEWE_AUDIT")
 _STREAM_CHANGES = [
     f"{_API}.STREAM.{verb}.>" for verb in ("CREATE", "UPDATE", "DELETE", "RESTORE", "SNAPSHOT")
 ]
@@ -192,7 +202,7 @@ LOG_PERMISSIONS: dict[str, dict[str, Any]] = {
         "log_commands",
         publish=[">"],
         subscribe=[LIVE_EVENTS, "imewe.timer.due.>", "$KV.>"],
-        deny=[*_STREAM_CHANGES, *_ERASURES],
+        deny=[*_STREAM_CHANGES, *_ERASURES, HEADS],
     ),
     "log_processes": _permit(
         "log_processes",
@@ -209,6 +219,18 @@ LOG_PERMISSIONS: dict[str, dict[str, Any]] = {
         ],
         subscribe=[LIVE_EVENTS, "imewe.timer.due.>", "$KV.IMEWE_LEASES.>"],
     ),
+    "log_notary": _permit(
+        "log_notary",
+        publish=[
+            HEADS,
+            *(
+                f"{_API}.{verb}.{stream}"
+                for verb in ("STREAM.INFO", "DIRECT.GET")
+                for stream in ("IMEWE_EVENTS", "IMEWE_HEADS")
+            ),
+        ],
+        subscribe=[LIVE_EVENTS],
+    ),
     "log_supervisor": _permit(
         "log_supervisor",
         publish=[">"],
@@ -217,11 +239,11 @@ LOG_PERMISSIONS: dict[str, dict[str, Any]] = {
         + [
             f"{_API}.STREAM.{verb}.{name}"
             for verb in ("UPDATE", "DELETE")
-            for name in ("IMEWE_EVENTS", "IMEWE_AUDIT")
+            for name in ("IMEWE_EVENTS", "IMEWE_HEADS", "IMEWE_AUDIT")
         ],
     ),
 }
-"""Even the supervisor, which makes the streams, can neither change nor erase log and trail."""
+"""Even the supervisor, which makes the streams, can change or erase neither log nor proof."""
 
 APP_PERMISSIONS: dict[str, dict[str, Any]] = {
     "backup": _copy("backup"),
@@ -261,6 +283,7 @@ APP_PERMISSIONS: dict[str, dict[str, Any]] = {
         ],
         subscribe=[LIVE_EVENTS, "imewe.telemetry.>", "imewe.admin.>"],
     ),
+    "notary": _permit("notary", publish=[_steps("notary")], subscribe=["imewe.admin.notary.>"]),
     "gateway": _permit(
         "gateway",
         publish=[

@@ -14,6 +14,8 @@ from domain.shared.errors import InvalidInputError
 from ops.eventstore.envelope import HASH, Record
 
 SIZE = 32
+STRETCH = 4096
+"""Nodes that are made at a time."""
 EMPTY = sha256(b"").digest()
 """The root of a tree without leaves."""
 
@@ -220,15 +222,17 @@ class HashStore:
     def _grow(self, old: int) -> None:
         level = 1
         while self.size >> level:
-            start, end = old >> level, self.size >> level
-            if start < end:
-                below = os.pread(self._file(level - 1), (end - start) * 2 * SIZE, start * 2 * SIZE)
-                made = [
-                    sha256(b"\1" + below[at : at + 2 * SIZE]).digest()
-                    for at in range(0, len(below), 2 * SIZE)
-                ]
-                os.pwrite(self._file(level), b"".join(made), start * SIZE)
+            for start in range(old >> level, self.size >> level, STRETCH):
+                self._make(level, start, min(start + STRETCH, self.size >> level))
             level += 1
+
+    def _make(self, level: int, start: int, end: int) -> None:
+        below = os.pread(self._file(level - 1), (end - start) * 2 * SIZE, start * 2 * SIZE)
+        made = [
+            sha256(b"\1" + below[at : at + 2 * SIZE]).digest()
+            for at in range(0, len(below), 2 * SIZE)
+        ]
+        os.pwrite(self._file(level), b"".join(made), start * SIZE)
 
     def _node(self, level: int, index: int) -> bytes:
         return os.pread(self._file(level), SIZE, index * SIZE)

@@ -236,6 +236,15 @@ class SortedMap:
         self._flush()
         self._store.commit()
 
+    def forget(self) -> None:
+        """Empty the map; the words kept beside it stay."""
+        self._pending.clear()
+        for table in ("entry", "block"):
+            self._store.execute(f"DELETE FROM {table}")
+        self._store.commit()
+        self._hashes[:] = bytes(len(self._hashes))
+        self._counts[:] = bytes(len(self._counts))
+
     def close(self) -> None:
         """Close the file; what was not committed is forgotten."""
         self._store.close()
