@@ -14,7 +14,7 @@ from domain.shared.errors import InvalidInputError
 from ops.bench.result import BenchResult, machine
 
 BENCHES = {
-    "append": "ops.bench.append",
+    "store": "ops.bench.store",
     "projecting": "ops.bench.projecting",
     "streaming": "ops.bench.streaming",
     "gateway": "ops.bench.gateway_load",
@@ -35,7 +35,7 @@ def bench(
 ) -> None:
     """Measure; each bench starts what it needs in a folder of its own. Takes minutes.
 
-    Example: imewe bench append --json
+    Example: imewe bench store --json
     """
     console = Console(stderr=as_json, highlight=False)
     results: list[BenchResult] = []

@@ -79,6 +79,18 @@ class Client:
         found = [self._reading(partial(_burst, subject=subject, bodies=part)) for part in parts]
         return [message for answered in found for message in answered]
 
+    def begin(self, subject: str, body: bytes) -> "Pending":
+        """Ask as ``request_many`` does, and let the caller do something else meanwhile."""
+        until = time.monotonic() + self.timeout
+        connection = self._take(until)
+        reply = connection.next_reply()
+        try:
+            connection.send(publication(subject, body, reply=reply))
+        except BaseException:
+            self._drop(connection)
+            raise
+        return Pending(self, connection, reply)
+
     def publish(self, publications: Sequence[Publication]) -> Message:
         """Send all in one write; the answer is to the last.
 
@@ -178,6 +190,30 @@ class Client:
         connection.close()
 
 
+class Pending:
+    """A question that was asked. Take its answers or abandon it, once."""
+
+    def __init__(self, client: Client, connection: Connection, reply: str) -> None:
+        self._client = client
+        self._connection = connection
+        self._reply = reply
+
+    def messages(self) -> list[Message]:
+        """The replies as ``request_many`` gives them. A lost connection is not asked again."""
+        until = time.monotonic() + self._client.timeout
+        try:
+            found = _replies(self._connection, self._reply, until)
+        except BaseException:
+            self.abandon()
+            raise
+        self._client._give(self._connection)  # noqa: SLF001 - one thing in two classes
+        return found
+
+    def abandon(self) -> None:
+        """Close the connection; its replies go with it."""
+        self._client._drop(self._connection)  # noqa: SLF001
+
+
 def read_answer(message: Message) -> dict[str, Any]:
     """Read a JetStream answer; raises ``JetStreamError`` when it is a refusal."""
     answer: dict[str, Any] = orjson.loads(message.body)
@@ -203,6 +239,10 @@ def _request(connection: Connection, subject: str, body: bytes, until: float) ->
 def _request_many(connection: Connection, subject: str, body: bytes, until: float) -> list[Message]:
     reply = connection.next_reply()
     connection.send(publication(subject, body, reply=reply))
+    return _replies(connection, reply, until)
+
+
+def _replies(connection: Connection, reply: str, until: float) -> list[Message]:
     found = [_reply_to(connection, reply, until)]
     while not found[-1].status:
         found.append(_reply_to(connection, reply, until))

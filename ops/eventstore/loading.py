@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 
 from domain.shared.errors import UnavailableError
-from ops.eventstore.client import Client
+from ops.eventstore.client import Client, Pending
 from ops.eventstore.envelope import Record, record_of
+from ops.eventstore.wire import Message
 
 MISSING = 404
 END = 204
@@ -30,11 +31,15 @@ class LogFiles:
 
     def stretch(self, first: int, limit: int) -> list[Record]:
         """Up to ``limit`` records from the sequence ``first`` on, in order."""
-        body = b'{"seq":%d,"batch":%d}' % (max(1, first), limit)
-        *found, end = self._client.request_many(self._direct_get, body)
-        if end.status not in (END, MISSING):
-            raise UnavailableError(f"the log breaks off a read with status {end.status}")
-        return [record_of(message) for message in found]
+        return _records(self._client.request_many(self._direct_get, _wanted(first, limit)))
+
+    def begin_stretch(self, first: int, limit: int) -> Pending:
+        """Ask for the same and go on; ``finish_stretch`` gives them."""
+        return self._client.begin(self._direct_get, _wanted(first, limit))
+
+    def finish_stretch(self, pending: Pending) -> list[Record]:
+        """The records that were asked for."""
+        return _records(pending.messages())
 
     def exact(self, sequences: Sequence[int]) -> list[Record]:
         """These records, in one burst."""
@@ -66,3 +71,14 @@ class LogFiles:
         missing = [sequence for sequence in wanted if sequence not in known]
         known.update({record.sequence: record for record in self.exact(missing)})
         return [known[sequence] for sequence in wanted]
+
+
+def _wanted(first: int, limit: int) -> bytes:
+    return b'{"seq":%d,"batch":%d}' % (max(1, first), limit)
+
+
+def _records(answered: Sequence[Message]) -> list[Record]:
+    *found, end = answered
+    if end.status not in (END, MISSING):
+        raise UnavailableError(f"the log breaks off a read with status {end.status}")
+    return [record_of(message) for message in found]

@@ -6,6 +6,7 @@ know comes back as what the annotation says, so that a replay folds the values t
 
 from datetime import datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, cast
 from uuid import UUID
 
@@ -78,7 +79,10 @@ class ImeweMapper(Mapper[UUID]):
         if not isinstance(stored_event, OutgoingEvent):
             raise ProgrammingError("this event was not read from the log")
         event = _event(
-            stored_event,
+            stored_event.originator_id,
+            stored_event.originator_version,
+            topic=stored_event.topic,
+            body=stored_event.state,
             occurred_at=stored_event.occurred_at,
             schema_version=stored_event.schema_version,
             command="",
@@ -94,12 +98,10 @@ def event_of(record: Record) -> Any:
     headers = record.headers
     try:
         return _event(
-            StoredEvent(
-                originator_id=UUID(record.aggregate),
-                originator_version=record.version,
-                topic=record.topic,
-                state=record.body,
-            ),
+            _uuid(record.aggregate),
+            record.version,
+            topic=record.topic,
+            body=record.body,
             occurred_at=occurred_at(record),
             schema_version=int(headers.get("Imewe-Schema", "1")),
             command=headers.get("Imewe-Command", ""),
@@ -176,17 +178,30 @@ def _body(event: Any, topic: str) -> bytes:
     return json_bytes(values)
 
 
-def _event(stored: StoredEvent, *, occurred_at: datetime, schema_version: int, command: str) -> Any:
-    cls = event_class(stored.topic)
-    values: dict[str, Any] = orjson.loads(stored.state)
+_uuid = lru_cache(maxsize=8192)(UUID)
+"""Events of one aggregate come again and again."""
+
+
+def _event(
+    originator_id: UUID | str,
+    originator_version: int,
+    *,
+    topic: str,
+    body: bytes,
+    occurred_at: datetime,
+    schema_version: int,
+    command: str,
+) -> Any:
+    cls = event_class(topic)
+    values: dict[str, Any] = orjson.loads(body)
     if issubclass(cls, CanSnapshotAggregate):
         values["state"] = unpacked(values["state"])
     else:
-        values = restored(cls, _upcast(cls, stored.topic, values, schema_version))
+        values = restored(cls, _upcast(cls, topic, values, schema_version))
         if issubclass(cls, CanInitAggregate):
-            values.setdefault("originator_topic", aggregate_topic(stored.topic))
-    values["originator_id"] = stored.originator_id
-    values["originator_version"] = stored.originator_version
+            values.setdefault("originator_topic", aggregate_topic(topic))
+    values["originator_id"] = originator_id
+    values["originator_version"] = originator_version
     values["timestamp"] = occurred_at
     if command:
         values["command"] = command

@@ -4,8 +4,9 @@ Works on a LOG connection, and on an APP connection through the imported subject
 and ``imewe.log.info`` (``LogReader.through_import``).
 """
 
+from collections.abc import Iterator
 from datetime import datetime
-from typing import Self
+from typing import NamedTuple, Self
 from uuid import UUID
 
 from eventsourcing.persistence import MapperDeserialisationError
@@ -13,12 +14,16 @@ from eventsourcing.persistence import MapperDeserialisationError
 from domain.aggregates import AGGREGATES
 from domain.shared.errors import ImeweError
 from domain.shared.recorded import RecordedEvent
-from ops.eventstore.client import Client, read_answer
+from ops.eventstore.client import Client, Pending, read_answer
 from ops.eventstore.envelope import Record, envelope_of
 from ops.eventstore.loading import LogFiles
 from ops.eventstore.mapper import event_of
 from ops.eventstore.streams import LogNames
 from ops.eventstore.wakeup import WakeUp
+from ops.eventstore.wire import ConnectionLostError, NoAnswerError
+
+STRETCH = 125
+"""Records in one question. Limits that are multiples of it lead to no question in vain."""
 
 READABLE = AGGREGATES
 """Their import makes the topics of every event known, whatever else a follower imports."""
@@ -41,6 +46,14 @@ class PoisonEventError(ImeweError):
         self.reason = reason
 
 
+class _Ahead(NamedTuple):
+    """What was asked before anybody wanted it."""
+
+    after: int
+    size: int
+    pending: Pending
+
+
 class LogReader:
     """Reads events in the order of the log. One caller at a time. Positions are sequences."""
 
@@ -57,6 +70,7 @@ class LogReader:
         self._info_subject = info_subject or f"$JS.API.STREAM.INFO.{names.stream}"
         self._live = f"{names.live}.>"
         self._wake_up: WakeUp | None = None
+        self._ahead: _Ahead | None = None
         self._files = LogFiles(
             client,
             direct_get=get_subject or f"$JS.API.DIRECT.GET.{names.stream}",
@@ -75,19 +89,19 @@ class LogReader:
         ``PoisonEventError`` is raised instead, so nothing is ever skipped in silence.
         """
         found: list[RecordedEvent] = []
-        for record in self.read_raw(after, limit):
-            try:
-                found.append(recorded_event(record))
-            except PoisonEventError:
-                if not found:
-                    raise
-                break
+        for records in self._stretches(after, limit):
+            for record in records:
+                try:
+                    found.append(recorded_event(record))
+                except PoisonEventError:
+                    if not found:
+                        raise
+                    return found
         return found
 
     def read_raw(self, after: int, limit: int = 1000) -> list[Record]:
         """The stored form, for audit; nothing is decoded."""
-        self._listen()
-        return self._files.stretch(after + 1, limit)
+        return [record for records in self._stretches(after, limit) for record in records]
 
     def last_position(self) -> int:
         """The position of the newest event, 0 for an empty log."""
@@ -107,6 +121,7 @@ class LogReader:
 
     def wait(self, timeout: float) -> bool:
         """Wait up to ``timeout`` seconds for a sign that there is more than was read."""
+        self._forget_ahead()  # it may have been answered before what the sign is for
         return self._listen().wait(timeout)
 
     def stop(self) -> None:
@@ -115,8 +130,42 @@ class LogReader:
 
     def close(self) -> None:
         """Close the wake-up's connection; the client belongs to the caller."""
+        self._forget_ahead()
         if self._wake_up is not None:
             self._wake_up.stop()
+
+    def _stretches(self, after: int, limit: int) -> Iterator[list[Record]]:
+        """Up to ``limit`` records, a few at a time: they stay in the processor's cache, and the
+        server finds the next ones while the caller is busy with these."""
+        self._listen()
+        while limit > 0:
+            size = min(STRETCH, limit)
+            records = self._asked_before(after, size)
+            if records is None:
+                records = self._files.stretch(after + 1, size)
+            full = len(records) == size
+            if full:
+                after = records[-1].sequence
+                self._ahead = _Ahead(after, size, self._files.begin_stretch(after + 1, size))
+            yield records
+            limit = limit - size if full else 0
+
+    def _asked_before(self, after: int, size: int) -> list[Record] | None:
+        """The answer to the question asked ahead, when it was this one and was answered."""
+        ahead = self._ahead
+        if ahead is None or (ahead.after, ahead.size) != (after, size):
+            self._forget_ahead()
+            return None
+        self._ahead = None
+        try:
+            return self._files.finish_stretch(ahead.pending)
+        except (ConnectionLostError, NoAnswerError):
+            return None
+
+    def _forget_ahead(self) -> None:
+        if self._ahead is not None:
+            self._ahead.pending.abandon()
+            self._ahead = None
 
     def _listen(self) -> WakeUp:
         """Listening begins before the first read, or an event between the two would be missed."""
