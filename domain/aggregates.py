@@ -8,6 +8,7 @@ from domain.job.aggregate import Job
 from domain.node.aggregate import Node
 from domain.organisation.aggregate import Organisation
 from domain.part.aggregate import Part
+from domain.period.aggregate import Period
 from domain.shared.aggregate import ImeweAggregate
 
 AGGREGATES: tuple[type[ImeweAggregate], ...] = (
@@ -19,4 +20,5 @@ AGGREGATES: tuple[type[ImeweAggregate], ...] = (
     Node,
     Organisation,
     Part,
+    Period,
 )

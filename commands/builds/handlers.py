@@ -6,6 +6,7 @@ from typing import Any, Protocol
 from commands.builds.messages import (
     AcceptBuild,
     ConfirmCancelled,
+    CorrectFigures,
     FailBuild,
     FinishBuild,
     InspectBuild,
@@ -24,7 +25,11 @@ from commands.principal import BRIDGE
 from commands.world import World
 from domain.build.aggregate import Build, RunFigures
 from domain.build.states import ENDED, WITHDRAWABLE, BuildStatus
+from domain.inventory.aggregate import Inventory
+from domain.inventory.correcting import correct_consumption, holder_of
+from domain.inventory.ledger import entries_of, use_of
 from domain.node.aggregate import Node
+from domain.shared.checks import named
 from domain.shared.errors import IllegalTransitionError, NodeUnavailableError, StaleEpochError
 from domain.shared.identifiers import build_id
 
@@ -181,3 +186,35 @@ def _figures(command: _Figures) -> RunFigures:
         material_mm3=command.material_mm3,
         material_mg=command.material_mg,
     )
+
+
+@handles(CorrectFigures)
+def correct_figures(command: CorrectFigures, world: World) -> Build:
+    build = world.get(Build, command.build_id)
+    past = world.past(build)
+    reason = world.in_own_words(named("reason", command.reason))
+    build.correct_figures(
+        past, energy_j=command.energy_j, material_mg=command.material_mg, reason=reason
+    )
+    lot = _lot_used(past, str(build.id), world)
+    if build.pending_events and lot is not None and command.material_mg is not None:
+        correct_consumption(
+            lot,
+            world.past(lot),
+            str(build.id),
+            quantity_mg=command.material_mg,
+            reason=reason,
+        )
+        world.beside.append(lot)
+    return build
+
+
+def _lot_used(past: list[Any], build_id: str, world: World) -> Inventory | None:
+    """The lot in whose books the build's material stands now, wherever a person has moved it."""
+    held = [fact.inventory_id for fact in past if isinstance(fact, Build.Reserved)]
+    place: str | None = held[-1] if held else None
+    lot = None
+    while place:
+        lot = world.get(Inventory, place)
+        place = holder_of(world.past(lot), build_id)
+    return lot if lot and use_of(entries_of(world.past(lot)), build_id) else None

@@ -146,3 +146,14 @@ class InspectBuild:
     build_id: str
     passed: bool
     by: str
+
+
+@message
+class CorrectFigures:
+    """An operator corrects what a run was reported to have used. J and mg; without
+    a figure it stays."""
+
+    build_id: str
+    reason: str
+    energy_j: int | None = None
+    material_mg: int | None = None

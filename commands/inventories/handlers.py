@@ -5,8 +5,10 @@ from uuid import UUID
 from commands.handling import handles
 from commands.inventories.messages import (
     ConsumeMaterial,
+    CorrectCount,
     CorrectMaterial,
     CountMaterial,
+    ReassignConsumption,
     ReceiveMaterial,
     ReceiveTransfer,
     ReleaseMaterial,
@@ -16,6 +18,7 @@ from commands.inventories.messages import (
 )
 from commands.world import World
 from domain.inventory.aggregate import Inventory
+from domain.inventory.correcting import correct_count, reassign_consumption
 from domain.node.aggregate import Node
 from domain.shared.checks import named
 from domain.shared.errors import InvalidInputError
@@ -82,7 +85,8 @@ def count_material(command: CountMaterial, world: World) -> Inventory:
 @handles(CorrectMaterial)
 def correct_material(command: CorrectMaterial, world: World) -> Inventory:
     inventory = world.get(Inventory, command.inventory_id)
-    inventory.correct(command.difference_mg, reason=command.reason)
+    reason = world.in_own_words(named("reason", command.reason))
+    inventory.correct(command.difference_mg, reason=reason)
     return inventory
 
 
@@ -111,3 +115,33 @@ def receive_transfer(command: ReceiveTransfer, world: World) -> Inventory:
         command.transfer_id, from_inventory_id=str(source.id), quantity_mg=command.quantity_mg
     )
     return inventory
+
+
+@handles(CorrectCount, tell=lambda lot: {"free_mg": lot.accounts["free"]})
+def correct_earlier_count(command: CorrectCount, world: World) -> Inventory:
+    inventory = world.get(Inventory, command.inventory_id)
+    correct_count(
+        inventory,
+        world.past(inventory),
+        version=world.ports.application.version_at(inventory.id, command.position),
+        counted_mg=command.counted_mg,
+        reason=world.in_own_words(named("reason", command.reason)),
+    )
+    return inventory
+
+
+@handles(ReassignConsumption, tell=lambda lot: {"free_mg": lot.accounts["free"]})
+def reassign(command: ReassignConsumption, world: World) -> Inventory:
+    source = world.get(Inventory, command.from_inventory_id)
+    target = world.get(Inventory, command.to_inventory_id)
+    reassign_consumption(
+        source,
+        world.past(source),
+        target,
+        world.past(target),
+        build_id=command.build_id,
+        reason=world.in_own_words(named("reason", command.reason)),
+        now=world.now,
+    )
+    world.beside.append(source)
+    return target

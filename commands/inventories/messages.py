@@ -85,3 +85,23 @@ class ReceiveTransfer:
     transfer_id: str
     from_inventory_id: str
     quantity_mg: int
+
+
+@message
+class CorrectCount:
+    """An operator corrects an earlier stock-take; ``position`` is that of its event."""
+
+    inventory_id: str
+    position: int
+    counted_mg: int
+    reason: str
+
+
+@message
+class ReassignConsumption:
+    """An operator says from which lot a build's material had truly come."""
+
+    build_id: str
+    from_inventory_id: str
+    to_inventory_id: str
+    reason: str

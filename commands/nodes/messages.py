@@ -151,3 +151,22 @@ class DecommissionNode:
     """An admin or its vendor lets it leave the fleet."""
 
     node_id: str
+
+
+@message
+class CorrectDowntime:
+    """An operator says that it was down, until now when no end is named. ISO 8601 with zones."""
+
+    node_id: str
+    since: str
+    reason: str
+    until: str | None = None
+
+
+@message
+class WithdrawDowntime:
+    """An operator takes back a downtime that began at this moment."""
+
+    node_id: str
+    since: str
+    reason: str

@@ -1,5 +1,6 @@
 """One run of one machine over one or more pieces."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 from uuid import UUID
@@ -8,13 +9,14 @@ from eventsourcing.domain import event
 
 from domain.build.states import ENDED, ON_THE_MACHINE, WITHDRAWABLE, BuildStatus
 from domain.shared.aggregate import Created, ImeweAggregate
-from domain.shared.checks import legible, within
+from domain.shared.checks import legible, stated, within
 from domain.shared.errors import (
     IllegalTransitionError,
     InvalidInputError,
     NodeUnavailableError,
     StaleEpochError,
 )
+from domain.shared.moments import told
 
 FIGURE_LIMIT = 10**12
 """Thirty years, 277 MWh, a thousand tonnes: a run that says more is misread."""
@@ -154,6 +156,18 @@ class Build(ImeweAggregate):
         TOPIC = "imewe.build:OutcomeBecameUnknown"
         reason: str
         facts: dict[str, Any]
+
+    class FiguresCorrected(ImeweAggregate.Event):
+        """The meter or the machine had reported wrong figures. J and mg; the differences are to
+        what counted before. ``effective_from``: when the run ended."""
+
+        TOPIC = "imewe.build:FiguresCorrected"
+        energy_j: int
+        energy_difference_j: int
+        material_mg: int
+        material_difference_mg: int
+        effective_from: str
+        reason: str
 
     class Inspected(ImeweAggregate.Event):
         """A person, or the node's setting, judged what came out."""
@@ -328,6 +342,39 @@ class Build(ImeweAggregate):
         self._expect("inspected", BuildStatus.FINISHED, BuildStatus.OUTCOME_UNKNOWN)
         self._inspected(passed=passed, by=by)
 
+    def correct_figures(
+        self,
+        past: Sequence[Any],
+        *,
+        energy_j: int | None,
+        material_mg: int | None,
+        reason: str,
+    ) -> None:
+        """The run had used something else than was reported; ``None`` leaves a figure as it is.
+
+        ``past``: all events of this build. Raises ``IllegalTransitionError`` before its end.
+        """
+        end = next((fact for fact in past if isinstance(fact, _MEASURED)), None)
+        if end is None:
+            raise IllegalTransitionError(f"Build {self.id} has not ended: it has no figures")
+        last = [end, *(fact for fact in past if isinstance(fact, Build.FiguresCorrected))][-1]
+        energy = last.energy_j if energy_j is None else energy_j
+        material = last.material_mg if material_mg is None else material_mg
+        within("energy_j", energy, 0, FIGURE_LIMIT)
+        within("material_mg", material, 0, FIGURE_LIMIT)
+        words = stated("reason", reason)
+        if (energy, material) == (last.energy_j, last.material_mg):
+            return
+        self.trigger_event(
+            Build.FiguresCorrected,
+            energy_j=energy,
+            energy_difference_j=energy - last.energy_j,
+            material_mg=material,
+            material_difference_mg=material - last.material_mg,
+            effective_from=told(end.timestamp),
+            reason=words,
+        )
+
     @property
     def began(self) -> bool:
         """Whether the machine may have moved."""
@@ -387,6 +434,14 @@ class Build(ImeweAggregate):
     def _outcome_became_unknown(self, reason: str, facts: dict[str, Any]) -> None:
         self.status = BuildStatus.OUTCOME_UNKNOWN.value
 
+    @event(FiguresCorrected)
+    def _figures_corrected(self) -> None:
+        """Nothing is decided on figures."""
+
     @event(Inspected)
     def _inspected(self, passed: bool, by: str) -> None:
         self.status = BuildStatus.INSPECTED.value
+
+
+_MEASURED = (Build.Finished, Build.Failed, Build.Cancelled)
+"""The ends of a run: they carry its figures."""

@@ -6,7 +6,7 @@ from uuid import UUID
 from eventsourcing.domain import event
 
 from domain.shared.aggregate import Created, ImeweAggregate
-from domain.shared.checks import named, positive, within
+from domain.shared.checks import named, positive, stated, within
 from domain.shared.errors import (
     IllegalTransitionError,
     InsufficientMaterialError,
@@ -115,6 +115,50 @@ class Inventory(ImeweAggregate):
         from_inventory_id: str
         quantity_mg: int
 
+    class CountCorrected(ImeweAggregate.Event):
+        """A stock-take told a wrong number. ``corrects``: the number of the Counted event in this
+        ledger; ``bookings``: see ``rebook``."""
+
+        TOPIC = "imewe.inventory:CountCorrected"
+        corrects: int
+        counted_mg: int
+        effective_from: str
+        reason: str
+        bookings: list[dict[str, Any]]
+
+    class ConsumptionCorrected(ImeweAggregate.Event):
+        """A build used another quantity of this lot than was booked."""
+
+        TOPIC = "imewe.inventory:ConsumptionCorrected"
+        build_id: str
+        quantity_mg: int
+        effective_from: str
+        reason: str
+        bookings: list[dict[str, Any]]
+
+    class ConsumptionHandedOver(ImeweAggregate.Event):
+        """What was booked for a build had come from another lot."""
+
+        TOPIC = "imewe.inventory:ConsumptionHandedOver"
+        build_id: str
+        quantity_mg: int
+        to_inventory_id: str
+        effective_from: str
+        reason: str
+        bookings: list[dict[str, Any]]
+
+    class ConsumptionTakenOver(ImeweAggregate.Event):
+        """What a build used had come from this lot. ``account``: consumed or wasted."""
+
+        TOPIC = "imewe.inventory:ConsumptionTakenOver"
+        build_id: str
+        quantity_mg: int
+        account: str
+        from_inventory_id: str
+        effective_from: str
+        reason: str
+        bookings: list[dict[str, Any]]
+
     @classmethod
     def open(
         cls,
@@ -203,7 +247,7 @@ class Inventory(ImeweAggregate):
         if difference_mg > 0:
             self._fitting("difference_mg", difference_mg)
         if difference_mg:
-            self._corrected(difference_mg=difference_mg, reason=named("reason", reason))
+            self._corrected(difference_mg=difference_mg, reason=stated("reason", reason))
 
     def send_transfer(self, transfer_id: str, *, to_inventory_id: str, quantity_mg: int) -> None:
         """First step of a transfer: out of this lot."""
@@ -239,6 +283,14 @@ class Inventory(ImeweAggregate):
                 f"{quantity} mg were sent; correct the books for what was lost on the way",
                 field="quantity_mg",
             )
+
+    def rebook(self, fact: type[ImeweAggregate.Event], **told: Any) -> None:
+        """Record a correction that ``domain.inventory.correcting`` has decided.
+
+        Its ``bookings`` are what it moves, and at which moments of the past: each is
+        {at, account: mg ...} and sums to zero.
+        """
+        self.trigger_event(fact, **told)
 
     def _fitting(self, field: str, quantity_mg: int) -> int:
         """A positive quantity that the lot takes."""
@@ -285,6 +337,29 @@ class Inventory(ImeweAggregate):
         self._move("free", account, quantity_mg)
         self.reservations.pop(build_id, None)
         self.settled = [*self.settled[1 - REMEMBERED :], build_id]
+
+    def _book(self, bookings: list[dict[str, Any]]) -> None:
+        for booking in bookings:
+            for account in ACCOUNTS:
+                self.accounts[account] += booking.get(account, 0)
+
+    @event(CountCorrected)
+    def _count_corrected(self, bookings: list[dict[str, Any]]) -> None:
+        self._book(bookings)
+
+    @event(ConsumptionCorrected)
+    def _consumption_corrected(self, bookings: list[dict[str, Any]]) -> None:
+        self._book(bookings)
+
+    @event(ConsumptionHandedOver)
+    def _consumption_handed_over(self, bookings: list[dict[str, Any]]) -> None:
+        self._book(bookings)
+
+    @event(ConsumptionTakenOver)
+    def _consumption_taken_over(self, build_id: str, bookings: list[dict[str, Any]]) -> None:
+        self._book(bookings)
+        if build_id not in self.settled:
+            self.settled = [*self.settled[1 - REMEMBERED :], build_id]
 
     @event(Received)
     def _received(self, quantity_mg: int) -> None:

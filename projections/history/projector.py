@@ -8,6 +8,7 @@ from domain.job.aggregate import Job
 from domain.node.aggregate import Node
 from domain.organisation.aggregate import Organisation
 from domain.part.aggregate import Part
+from domain.period.aggregate import Period
 from domain.shared.recorded import RecordedEvent
 from projections.history.rows import EventRow
 from projections.projection import Projection, topics_of
@@ -36,7 +37,7 @@ class History(Projection):
 
     name = "history"
     version = 2
-    topics = topics_of(Account, Build, Dispatch, Inventory, Job, Node, Organisation, Part)
+    topics = topics_of(Account, Build, Dispatch, Inventory, Job, Node, Organisation, Part, Period)
     tables = (EVENTS,)
 
     def fold(self, rows: Rows, recorded: RecordedEvent) -> None:

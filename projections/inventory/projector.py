@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from domain.inventory.aggregate import Inventory
+from domain.shared.moments import heard
 from domain.shared.recorded import RecordedEvent
-from projections.inventory.rows import EntryRow, LotRow
+from projections.inventory.rows import ACCOUNTS, BookingRow, EntryRow, LotRow
 from projections.projection import Projection, topics_of
 from projections.rows import Need, Rows
 from projections.table import Past, Table
@@ -25,6 +27,13 @@ ENTRIES = Table(
     indexes=("lot_id, position", "build_id"),
     past=Past.GROWS,
 )
+BOOKINGS = Table(
+    BookingRow,
+    "bookings",
+    ("position", "number"),
+    indexes=("lot_id, effective_from", "organisation_id, effective_from"),
+    past=Past.GROWS,
+)
 
 
 class InventoryLedger(Projection):
@@ -33,7 +42,7 @@ class InventoryLedger(Projection):
     name = "inventory"
     version = 2
     topics = topics_of(Inventory)
-    tables = (LOTS, ENTRIES)
+    tables = (LOTS, ENTRIES, BOOKINGS)
 
     def needs(self, recorded: RecordedEvent) -> Iterable[Need]:
         """The lot."""
@@ -52,6 +61,8 @@ class InventoryLedger(Projection):
                 version=recorded.version,
                 **_moved(before, event),
             )
+            for booking in _bookings(before, lot, recorded):
+                rows.append(BOOKINGS, booking)
         rows.put(LOTS, lot)
         rows.append(ENTRIES, _entry(lot, recorded))
         rows.touch(lot.id)
@@ -78,7 +89,49 @@ def _moved(lot: LotRow, event: Any) -> dict[str, Any]:
         case Inventory.TransferArrived():
             return _move(lot, "in_transit", "free", event.quantity_mg)
         case _:
-            return {}
+            return _rebooked(lot, vars(event).get("bookings", []))
+
+
+def _rebooked(lot: LotRow, bookings: list[dict[str, Any]]) -> dict[str, Any]:
+    """The balances after a correction, whenever its bookings count."""
+    return {
+        name: getattr(lot, name) + sum(each.get(name.removesuffix("_mg"), 0) for each in bookings)
+        for name in ACCOUNTS
+    }
+
+
+def _bookings(before: LotRow, lot: LotRow, recorded: RecordedEvent) -> Iterable[BookingRow]:
+    """An ordinary event's difference at its moment; a correction's at theirs."""
+    at = recorded.envelope.occurred_at
+    found = vars(recorded.event).get("bookings")
+    if found is None:
+        moved = {name: getattr(lot, name) - getattr(before, name) for name in ACCOUNTS}
+        yield _booking(0, at, moved, recorded, lot)
+        return
+    for number, each in enumerate(found):
+        moved = {name: each.get(name.removesuffix("_mg"), 0) for name in ACCOUNTS}
+        yield _booking(number, heard(each["at"], field="at"), moved, recorded, lot)
+
+
+def _booking(
+    number: int,
+    effective_from: datetime,
+    moved: dict[str, int],
+    recorded: RecordedEvent,
+    lot: LotRow,
+) -> BookingRow:
+    return BookingRow(
+        position=recorded.position,
+        number=number,
+        organisation_id=lot.organisation_id,
+        lot_id=lot.id,
+        event_id=recorded.event_id,
+        what=type(recorded.event).__qualname__,
+        build_id=vars(recorded.event).get("build_id", ""),
+        at=recorded.envelope.occurred_at,
+        effective_from=effective_from,
+        **moved,
+    )
 
 
 def _move(lot: LotRow, source: str, target: str, quantity_mg: int) -> dict[str, Any]:
@@ -102,19 +155,30 @@ def _settled(lot: LotRow, account: str, event: Any) -> dict[str, Any]:
 def _entry(lot: LotRow, recorded: RecordedEvent) -> EntryRow:
     told = vars(recorded.event)
     actor = recorded.envelope.actor
+    at = recorded.envelope.occurred_at
+    effective_from = told.get("effective_from")
     return EntryRow(
         lot_id=lot.id,
         position=recorded.position,
-        at=recorded.envelope.occurred_at,
+        at=at,
+        effective_from=heard(effective_from, field="effective_from") if effective_from else at,
         what=type(recorded.event).__qualname__,
         organisation_id=lot.organisation_id,
-        quantity_mg=told.get("quantity_mg", told.get("difference_mg", 0)),
+        quantity_mg=_quantity(told),
         build_id=told.get("build_id", ""),
         reason=told.get("reason", ""),
         free_mg=lot.free_mg,
         reserved_mg=lot.reserved_mg,
         actor=f"{actor.kind}/{actor.id}",
     )
+
+
+def _quantity(told: dict[str, Any]) -> int:
+    """What was booked, found missing or found too much."""
+    for name in ("quantity_mg", "difference_mg"):
+        if name in told:
+            return int(told[name])
+    return sum(-each.get("adjusted", 0) for each in told.get("bookings", []))
 
 
 def _opened(event: Inventory.Opened, recorded: RecordedEvent) -> LotRow:

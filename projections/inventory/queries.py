@@ -1,14 +1,16 @@
 """Reads material ledgers. Call inside ``reading(pool, READS)``."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from domain.shared.scope import Scope
-from projections.inventory.rows import EntryRow, LotRow
+from projections.inventory.rows import ACCOUNTS, BalanceRow, EntryRow, LotRow
 from projections.querying import (
     Connection,
     Cursor,
     Page,
     Where,
+    fetch,
     fetch_any,
     fetch_page,
     grouped,
@@ -85,6 +87,18 @@ async def entries(
     return await fetch_page(
         connection, EntryRow, "entries", where, first=first, after=after, order="position"
     )
+
+
+async def balance(
+    connection: Connection, scope: Scope, lot_id: str, *, at: datetime
+) -> BalanceRow | None:
+    """What a lot held at a moment, as it is known now: with every correction that counts then."""
+    if not await lots_by_ids(connection, scope, [lot_id]):
+        return None
+    sums = ", ".join(f"coalesce(sum({name}), 0)::bigint AS {name}" for name in ACCOUNTS)
+    text = f"SELECT {sums} FROM bookings WHERE lot_id = %(lot)s AND effective_from <= %(at)s"
+    (found,) = await fetch(connection, BalanceRow, text, {"lot": lot_id, "at": at})
+    return found
 
 
 def _visible(scope: Scope, node: str) -> Where:

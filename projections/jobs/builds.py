@@ -64,6 +64,8 @@ def _told(row: BuildRow, event: Any, recorded: RecordedEvent) -> dict[str, Any]:
             return {"cancel_requested": True}
         case Build.OutcomeBecameUnknown():
             return {"reason": event.reason, "facts": event.facts}
+        case Build.FiguresCorrected():
+            return {"energy_j": event.energy_j, "material_mg": event.material_mg}
         case Build.Inspected():
             verdict = {"passed": event.passed, "inspected_by": event.by}
             return {**verdict, "ended_at": row.ended_at or at}

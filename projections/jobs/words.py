@@ -56,6 +56,7 @@ WORDS: dict[type[Any], str | Callable[[Any], str]] = {
     Build.CancelRequested: "The machine was asked to stop",
     Build.Cancelled: "Stopped",
     Build.OutcomeBecameUnknown: lambda e: _because("Nobody knows what came of it", e.reason),
+    Build.FiguresCorrected: lambda e: _because("What it used was corrected", e.reason),
     Build.Inspected: lambda e: "Judged good" if e.passed else "Judged scrap",
     Dispatch.Requested: lambda e: f"Piece {e.piece + 1} wants a machine",
     Dispatch.NodeChosen: lambda e: f"Machine chosen, attempt {e.attempt}",

@@ -1,21 +1,41 @@
 """Reads the figures of an organisation. Call inside ``reading(pool, READS)``."""
 
-from dataclasses import asdict, fields
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
+from operator import attrgetter
 from typing import Literal
 
 from domain.shared.checks import within
 from domain.shared.errors import InvalidInputError, NotFoundError
 from domain.shared.scope import Scope
-from projections.kpis.rows import HourRow, KpiRow, SubjectRow
-from projections.querying import Connection, Where, columns, fetch
+from projections.kpis.links import KINDS, since_of, spans
+from projections.kpis.rows import (
+    FIGURES,
+    ContributionRow,
+    DowntimeRow,
+    HourRow,
+    KpiRow,
+    SubjectRow,
+)
+from projections.kpis.shares import Span, shared
+from projections.querying import (
+    PAGE_LIMIT,
+    Connection,
+    Cursor,
+    Page,
+    Where,
+    columns,
+    fetch,
+)
 
 READS = ("kpis",)
 
 Period = Literal["hour", "day", "week"]
 PERIODS_LIMIT = 2000
 _LENGTH = {"hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta(weeks=1)}
-_SUMMED = [field.name for field in fields(HourRow) if field.name not in {"organisation_id", "hour"}]
 
 
 async def kpis(
@@ -36,11 +56,75 @@ async def kpis(
         raise NotFoundError(f"no organisation {organisation_id}", field="organisation_id")
     begins = _periods(period, since, until)
     hours = await _hours(connection, organisation_id, begins[0], until)
-    nodes = await _nodes(connection, organisation_id)
+    nodes, downtimes = await _links(connection, organisation_id)
     return [
-        _figures(organisation_id, begin, min(begin + _LENGTH[period], until), hours, nodes)
+        _figures(
+            organisation_id, begin, min(begin + _LENGTH[period], until), hours, nodes, downtimes
+        )
         for begin in begins
     ]
+
+
+async def month(
+    connection: Connection, organisation_id: str, *, since: datetime, until: datetime
+) -> KpiRow:
+    """The figures of a month as they are known now, corrections and late events included."""
+    hours = await _hours(connection, organisation_id, since, until)
+    nodes, downtimes = await _links(connection, organisation_id)
+    return _figures(organisation_id, since, until, hours, nodes, downtimes)
+
+
+async def sources(
+    connection: Connection,
+    scope: Scope,
+    *,
+    organisation_id: str,
+    since: datetime,
+    until: datetime,
+    figure: str = "",
+    first: int = 50,
+    after: Cursor | None = None,
+) -> Page[ContributionRow]:
+    """The events behind the hours from ``since`` up to ``until``, the earliest in the log first.
+
+    An event has one row, with the hour that it touches first and its amounts in all of them. With
+    ``figure`` only those that add to it. What still goes on has no event yet. Raises
+    ``NotFoundError`` for an organisation that the scope may not know of.
+    """
+    if organisation_id not in scope.readable:
+        raise NotFoundError(f"no organisation {organisation_id}", field="organisation_id")
+    if figure not in ("", *FIGURES):
+        raise InvalidInputError(f"figure must be one of {', '.join(FIGURES)}", field="figure")
+    within("first", first, 1, PAGE_LIMIT)
+    where = Where().add(
+        "organisation_id = %(of)s AND hour >= %(since)s AND hour < %(until)s",
+        of=organisation_id,
+        since=since,
+        until=until,
+    )
+    where.if_given(figure, "amounts ? %(figure)s", figure=figure)
+    if after is not None:
+        where.add("position > %(after)s", after=after.position)
+    pages = (
+        f"SELECT DISTINCT position FROM contributions WHERE {where} ORDER BY position LIMIT %(n)s"
+    )
+    text = (
+        f"SELECT {columns(ContributionRow)} FROM contributions WHERE {where}"
+        f" AND position IN ({pages}) ORDER BY position, hour"
+    )
+    rows = await fetch(connection, ContributionRow, text, {**where.values, "n": first + 1})
+    found = list(by_event(rows))
+    return Page(found[:first], len(found) > first)
+
+
+def by_event(rows: Sequence[ContributionRow]) -> Iterator[ContributionRow]:
+    """One row for each event, its amounts summed over the hours. Rows lie in the log's order."""
+    for _, group in groupby(rows, key=attrgetter("position")):
+        hours = list(group)
+        sums = Counter[str]()
+        for each in hours:
+            sums.update(each.amounts)
+        yield replace(hours[0], amounts={name: sums[name] for name in FIGURES if sums[name]})
 
 
 def _periods(period: Period, since: datetime, until: datetime) -> list[datetime]:
@@ -76,10 +160,23 @@ async def _hours(
     return await fetch(connection, HourRow, text, where.values)
 
 
-async def _nodes(connection: Connection, organisation_id: str) -> list[SubjectRow]:
-    where = Where().add("organisation_id = %(of)s AND kind = 'node'", of=organisation_id)
-    text = f"SELECT {columns(SubjectRow)} FROM subjects WHERE {where}"
-    return await fetch(connection, SubjectRow, text, where.values)
+async def _links(
+    connection: Connection, organisation_id: str
+) -> tuple[list[SubjectRow], list[DowntimeRow]]:
+    """The machines, and when people say that they were down."""
+    of = {"of": organisation_id}
+    nodes = (
+        f"SELECT {columns(SubjectRow)} FROM subjects"
+        " WHERE organisation_id = %(of)s AND kind = 'node'"
+    )
+    down = (
+        f"SELECT {columns(DowntimeRow)} FROM downtimes"
+        " WHERE organisation_id = %(of)s AND NOT withdrawn"
+    )
+    return (
+        await fetch(connection, SubjectRow, nodes, of),
+        await fetch(connection, DowntimeRow, down, of),
+    )
 
 
 def _figures(
@@ -88,14 +185,25 @@ def _figures(
     until: datetime,
     hours: list[HourRow],
     nodes: list[SubjectRow],
+    downtimes: list[DowntimeRow],
 ) -> KpiRow:
     inside = [asdict(row) for row in hours if since <= row.hour < until]
-    sums = {name: sum(row[name] for row in inside) for name in _SUMMED}
+    sums = {name: sum(row[name] for row in inside) for name in FIGURES}
     for node in nodes:
-        sums["executing_ms"] += overlap_ms(node.executing_since, None, since, until)
-        sums["connected_ms"] += overlap_ms(node.connected_since, None, since, until)
-    known = sum(overlap_ms(node.began_at, node.ended_at, since, until) for node in nodes)
-    return KpiRow(organisation_id=organisation_id, since=since, until=until, known_ms=known, **sums)
+        for what in KINDS:
+            sums[f"{what}_ms"] += _goes_on(node, what, downtimes, (since, until))
+    return KpiRow(organisation_id=organisation_id, since=since, until=until, **sums)
+
+
+def _goes_on(node: SubjectRow, what: str, downtimes: list[DowntimeRow], period: Span) -> int:
+    """What an interval that goes on adds to a period beyond what is in the hours already."""
+    begin = since_of(node, what)
+    if begin is None:
+        return 0
+    if node.accrued_until is not None:
+        begin = max(begin, node.accrued_until)
+    down = [shared(period, each) for each in spans(node, what, downtimes)]
+    return overlap_ms(begin, None, *period) - sum(overlap_ms(begin, None, *each) for each in down)
 
 
 def overlap_ms(

@@ -1,6 +1,6 @@
 """Rows of the figures: integers in hourly buckets, and the formulas that make rates of them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 
 
@@ -11,7 +11,8 @@ class HourRow:
     ``completion_ms`` sums, over the jobs completed in the hour, submission to completion.
     ``first_tries`` counts ordered (not replacement) pieces that were judged in the hour, and
     ``first_passes`` those of them that passed. ``material_mg`` and ``energy_j`` sum what builds
-    that ended in the hour used, scrap included.
+    that ended in the hour used, scrap included. ``known_ms``, ``connected_ms`` and ``executing_ms``
+    hold intervals that have ended, and what goes on up to the end of the last month cut off.
     """
 
     organisation_id: str
@@ -28,6 +29,27 @@ class HourRow:
     energy_j: int = 0
     executing_ms: int = 0
     connected_ms: int = 0
+    known_ms: int = 0
+
+
+FIGURES = tuple(
+    field.name for field in fields(HourRow) if field.name not in {"organisation_id", "hour"}
+)
+"""Names of the amounts in the order in which they are told."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContributionRow:
+    """What one event added to one hour: the sums of these are the hours. ``amounts``: figure →
+    integer, without zeros; ``at``: when the event happened."""
+
+    organisation_id: str
+    hour: datetime
+    position: int
+    event_id: str
+    what: str
+    at: datetime
+    amounts: dict[str, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +57,8 @@ class SubjectRow:
     """What a figure must remember of a job, part, build or node until its end.
 
     ``began_at``: submission or registration; ``ended_at``: decommissioning; ``quantity``: pieces
-    ordered. ``connected_since`` and ``executing_since`` are set while the interval goes on.
+    ordered. ``known_since``, ``connected_since`` and ``executing_since`` are set while the interval
+    goes on; up to ``accrued_until``, the end of a month cut off, it is in the hours already.
     """
 
     id: str
@@ -44,8 +67,52 @@ class SubjectRow:
     quantity: int
     began_at: datetime
     ended_at: datetime | None
+    known_since: datetime | None
     connected_since: datetime | None
     executing_since: datetime | None
+    accrued_until: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IntervalRow:
+    """A machine was connected, or executed, from ``since`` up to ``until``. ``position``: of the
+    event that ended it."""
+
+    node_id: str
+    what: str
+    position: int
+    since: datetime
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DowntimeRow:
+    """A person said that a machine was down, and perhaps took it back."""
+
+    node_id: str
+    since: datetime
+    organisation_id: str
+    until: datetime
+    withdrawn: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeriodRow:
+    """A month from its cut-off on. ``cut_position``: up to which its report counts; ``digest``
+    and ``figures``: as its closing event keeps them, empty before."""
+
+    id: str
+    organisation_id: str
+    month: str
+    since: datetime
+    until: datetime
+    cut_position: int
+    status: str
+    closed_position: int
+    closed_at: datetime | None
+    closed_by: str
+    digest: str
+    figures: dict[str, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
