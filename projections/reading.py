@@ -15,6 +15,7 @@ from domain.shared.errors import UnavailableError
 from projections.past import AS_OF, past_of
 from projections.querying import Connection
 
+PATIENCE_S = 5.0
 SHORTEST_WAIT_S = 0.004
 LONGEST_WAIT_S = 0.05
 LAST = 2**63 - 1
@@ -31,9 +32,10 @@ WITH pointers AS MATERIALIZED (
     SELECT p.name, p.schema, s.position,
         (SELECT min(k.position) FROM imewe.parked_keys k WHERE k.schema = p.schema) AS stale_since
     FROM imewe.projections p JOIN imewe.positions s USING (schema)
-    WHERE p.name = ANY(%(names)s))
+    WHERE p.name = ANY(%(names)s) OR p.name = %(times)s)
 SELECT name, schema, position, stale_since,
-    set_config('search_path', (SELECT string_agg(quote_ident(schema), ',') FROM pointers), true)
+    set_config('search_path', (SELECT string_agg(quote_ident(schema), ',')
+        FROM pointers WHERE name = ANY(%(names)s)), true)
 FROM pointers
 """
 _AT_TIME = """
@@ -86,7 +88,9 @@ class Reading:
     connection: Connection
     positions: dict[str, int]
     stale_since: dict[str, int]
-    schemas: dict[str, str]
+    schemas: list[str]
+    times: tuple[str, int] | None
+    """Schema and position of the projection that knows when the log took each event."""
     moment: Moment | None = None
     """What the queries see; ``None`` is the present."""
 
@@ -95,15 +99,24 @@ class Reading:
         """All of them have come at least this far."""
         return min(self.positions.values())
 
+    def reaches(self, moment: Moment) -> bool:
+        """Whether this snapshot holds all that had happened by then."""
+        return moment.position <= self.furthest_past
+
+    @property
+    def furthest_past(self) -> int:
+        """The last position that can be looked at."""
+        return min(self.position, self.times[1] if self.times else 0)
+
     async def moment_of(self, when: When) -> Moment:
         """The position of a time: the last one whose event the log had taken by then.
 
         While the log's clock was set back, one time may mean either pass. Raises
-        ``NotBuiltError`` when ``history`` is not among the projections.
+        ``NotBuiltError`` while nobody knows the times.
         """
-        if TIMES not in self.schemas:
+        if self.times is None:
             raise NotBuiltError(f"projection {TIMES} is not there yet", remedy="start projections")
-        events = sql.Identifier(self.schemas[TIMES], "events")
+        events = sql.Identifier(self.times[0], "events")
         text = _AT_TIME if isinstance(when, datetime) else _AT_POSITION
         statement = sql.SQL(text).format(events=events)
         cursor = await self.connection.execute(statement, {"when": when, "last": LAST})
@@ -116,8 +129,7 @@ class Reading:
         """Let all queries from now on see another moment; ``None`` is the present again."""
         if moment == self.moment:
             return
-        schemas = self.schemas.values()
-        path = ",".join(f'"{past_of(each) if moment else each}"' for each in schemas)
+        path = ",".join(f'"{past_of(each) if moment else each}"' for each in self.schemas)
         as_of = str(moment.position) if moment else ""
         values = {"path": path, "setting": AS_OF, "as_of": as_of}
         await self.connection.execute(_LOOK, values)
@@ -131,7 +143,7 @@ async def reading(
     *,
     at_least: int | None = None,
     as_of: When | None = None,
-    timeout: float = 5.0,  # noqa: ASYNC109 - the caller's own, not a cancellation
+    timeout: float | None = None,  # noqa: ASYNC109 - the caller's own, not a cancellation
 ) -> AsyncIterator[Reading]:
     """A read-only snapshot of the projections ``names``; ``pool`` gives autocommit connections.
 
@@ -139,31 +151,33 @@ async def reading(
     have not reached, it waits until all have come to that position. Raises ``NotReachedError``
     after ``timeout`` seconds, ``NotBuiltError`` when there is no such projection.
     """
+    timeout = PATIENCE_S if timeout is None else timeout
     until = time.monotonic() + timeout
     wait = SHORTEST_WAIT_S
-    asked = names if as_of is None else list(dict.fromkeys([*names, TIMES]))
     while True:
         async with pool.connection() as connection:
-            found = await _begin(connection, asked)
+            found = await _begin(connection, names)
             try:
                 moment = None if as_of is None else await found.moment_of(as_of)
-                wanted = max(at_least or 0, moment.position if moment else 0)
-                if found.position >= wanted:
+                if found.position >= (at_least or 0) and (not moment or found.reaches(moment)):
                     await found.look(moment)
                     yield found
                     return
             finally:
                 await connection.execute("ROLLBACK")
         if time.monotonic() + wait > until:
-            raise _not_reached(wanted, found.position, timeout, at_least=at_least)
+            raise _not_reached(found, at_least, moment, timeout=timeout)
         await asyncio.sleep(wait)
         wait = min(wait * 2, LONGEST_WAIT_S)
 
 
 def _not_reached(
-    wanted: int, reached: int, timeout: float, *, at_least: int | None
+    found: Reading, at_least: int | None, moment: Moment | None, *, timeout: float
 ) -> NotReachedError:
-    field = "atLeast" if wanted == at_least else "asOf"
+    if moment is None or (at_least is not None and at_least > found.position):
+        field, wanted, reached = "atLeast", at_least, found.position
+    else:
+        field, wanted, reached = "asOf", moment.position, found.furthest_past
     return NotReachedError(
         f"position {wanted} was not reached in {timeout:g} s; it is {reached}",
         field=field,
@@ -174,15 +188,18 @@ def _not_reached(
 async def _begin(connection: Connection, names: Sequence[str]) -> Reading:
     async with connection.pipeline():
         await connection.execute(_BEGIN)
-        cursor = await connection.execute(_POINTERS, {"names": list(names)})
-    rows = await cursor.fetchall()
+        cursor = await connection.execute(_POINTERS, {"names": list(names), "times": TIMES})
+    rows = [row[:4] for row in await cursor.fetchall()]
+    times = next(((schema, position) for name, schema, position, _ in rows if name == TIMES), None)
+    rows = [row for row in rows if row[0] in names]
     if len(rows) < len(set(names)):
         await connection.execute("ROLLBACK")
         missing = sorted(set(names) - {row[0] for row in rows})
         raise NotBuiltError(f"projection {missing[0]} is not there yet", remedy="start projections")
     return Reading(
         connection,
-        positions={name: position for name, _, position, _, _ in rows},
-        stale_since={name: since for name, _, _, since, _ in rows if since is not None},
-        schemas={name: schema for name, schema, _, _, _ in rows},
+        positions={name: position for name, _, position, _ in rows},
+        stale_since={name: since for name, _, _, since in rows if since is not None},
+        schemas=[schema for _, schema, _, _ in rows],
+        times=times,
     )

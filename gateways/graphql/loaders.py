@@ -13,6 +13,7 @@ from projections.inventory.rows import EntryRow, LotRow
 from projections.jobs import queries as jobs
 from projections.jobs.rows import BuildRow, DecisionRow, PartRow, PieceRow, TimelineRow
 from projections.querying import PAGE_LIMIT, Connection, Cursor
+from projections.reading import When
 
 R = TypeVar("R")
 Query = Callable[[Connection, Scope, Sequence[str]], Awaitable[dict[str, list[R]]]]
@@ -26,10 +27,21 @@ Slice = tuple[str, int]
 
 
 class Loaders:
-    """The loaders of one request; each remembers what it has read."""
+    """The loaders of one request and one moment; each remembers what it has read.
 
-    def __init__(self, reads: Reads, scope: Callable[[], Scope], *, reveal: Reveal) -> None:
+    Names and mails of people are those of the present, whatever the moment.
+    """
+
+    def __init__(
+        self,
+        reads: Reads,
+        scope: Callable[[], Scope],
+        *,
+        reveal: Reveal,
+        as_of: When | None = None,
+    ) -> None:
         self._reads = reads
+        self._as_of = as_of
         self._scope = scope
         self._reveal = reveal
         self.person_of_account: DataLoader[str, Person] = DataLoader(self._people)
@@ -53,7 +65,7 @@ class Loaders:
 
     def _by_id(self, names: Sequence[str], query: Query[R]) -> DataLoader[str, list[R]]:
         async def load(ids: list[str]) -> list[list[R]]:
-            async with self._reads.use(names) as connection:
+            async with self._reads.use(names, as_of=self._as_of) as connection:
                 found = await query(connection, self._scope(), ids)
             return [found[each] for each in ids]
 
@@ -64,7 +76,7 @@ class Loaders:
         return [found.get(each, NOT_TOLD) for each in ids]
 
     async def _timelines(self, wanted: list[Slice]) -> list[list[TimelineRow]]:
-        async with self._reads.use(jobs.READS) as connection:
+        async with self._reads.use(jobs.READS, as_of=self._as_of) as connection:
             return [await self._timeline(connection, *each) for each in wanted]
 
     async def _timeline(self, connection: Connection, job_id: str, first: int) -> list[TimelineRow]:
@@ -80,7 +92,7 @@ class Loaders:
         return rows
 
     async def _entries(self, wanted: list[Slice]) -> list[list[EntryRow]]:
-        async with self._reads.use(inventory.READS) as connection:
+        async with self._reads.use(inventory.READS, as_of=self._as_of) as connection:
             return [
                 (await inventory.entries(connection, self._scope(), lot_id, first=first)).items
                 for lot_id, first in wanted

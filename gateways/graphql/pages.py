@@ -6,7 +6,9 @@ import strawberry
 from strawberry.relay import PageInfo
 
 from domain.shared.checks import within
-from gateways.graphql.fields import described
+from gateways.graphql.context import Info
+from gateways.graphql.fields import described, resolved
+from gateways.graphql.past import MomentShown
 from projections.querying import Cursor
 
 N = TypeVar("N")
@@ -23,6 +25,10 @@ class Edge(Generic[N]):
 class Connection(Generic[N]):
     edges: list[Edge[N]] = described("In order.")
     page_info: PageInfo = described("Whether and where the list goes on.")
+
+    @resolved("The moment of the past that this shows; null is the present.")
+    def as_of(self, info: Info) -> MomentShown | None:
+        return MomentShown.of(info.context.moment_of(info))
 
     @classmethod
     def of(cls, found: list[tuple[int, N]], *, has_more: bool, started: bool) -> Self:

@@ -1,6 +1,6 @@
 """What can be asked. Every field goes by the caller's scope."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated
 from uuid import UUID
@@ -13,6 +13,7 @@ from gateways.graphql.auditing import trail
 from gateways.graphql.context import Info
 from gateways.graphql.fields import resolved
 from gateways.graphql.pages import Connection, page_size, place
+from gateways.graphql.past import AsOf
 from gateways.graphql.scalars import Instant, Position
 from gateways.graphql.types.audit import AuditEntry
 from gateways.graphql.types.history import Event, Kpi
@@ -59,11 +60,14 @@ class Query:
         )
 
     @resolved("One order, or null when there is none that you may know of.")
-    async def job(self, info: Info, id: strawberry.ID, at_least: AtLeast = None) -> Job | None:
-        scope, known = info.context.scope, uuid_of(id)
+    async def job(
+        self, info: Info, id: strawberry.ID, at_least: AtLeast = None, as_of: AsOf = None
+    ) -> Job | None:
+        scope, known, then = info.context.scope, uuid_of(id), info.context.look(info, as_of)
         if known is None:
             return None
-        async with info.context.reads.use(jobs.READS, at_least=at_least) as connection:
+        reads = info.context.reads
+        async with reads.use(jobs.READS, at_least=at_least, as_of=then) as connection:
             row = await jobs.job(connection, scope, known)
         return Job.of(row) if row else None
 
@@ -76,9 +80,12 @@ class Query:
         status: list[JobStatus] | None = None,
         priority: list[int] | None = None,
         at_least: AtLeast = None,
+        as_of: AsOf = None,
     ) -> Connection[Job]:
         scope, size, begin = info.context.scope, page_size(first), place(after)
-        async with info.context.reads.use(jobs.READS, at_least=at_least) as connection:
+        then = info.context.look(info, as_of)
+        reads = info.context.reads
+        async with reads.use(jobs.READS, at_least=at_least, as_of=then) as connection:
             page = await jobs.jobs(
                 connection,
                 scope,
@@ -91,11 +98,14 @@ class Query:
         return Connection.of(found, has_more=page.has_more, started=after is not None)
 
     @resolved("One machine, or null when there is none that you may know of.")
-    async def node(self, info: Info, id: strawberry.ID, at_least: AtLeast = None) -> Node | None:
-        scope, known = info.context.scope, uuid_of(id)
+    async def node(
+        self, info: Info, id: strawberry.ID, at_least: AtLeast = None, as_of: AsOf = None
+    ) -> Node | None:
+        scope, known, then = info.context.scope, uuid_of(id), info.context.look(info, as_of)
         if known is None:
             return None
-        async with info.context.reads.use(nodes.READS, at_least=at_least) as connection:
+        reads = info.context.reads
+        async with reads.use(nodes.READS, at_least=at_least, as_of=then) as connection:
             view = await nodes.node(connection, scope, known)
         return _shown(info, view) if view else None
 
@@ -108,9 +118,12 @@ class Query:
         status: list[NodeStatus] | None = None,
         bridge: str = "",
         at_least: AtLeast = None,
+        as_of: AsOf = None,
     ) -> Connection[Node]:
         scope, size, begin = info.context.scope, page_size(first), place(after)
-        async with info.context.reads.use(nodes.READS, at_least=at_least) as connection:
+        then = info.context.look(info, as_of)
+        reads = info.context.reads
+        async with reads.use(nodes.READS, at_least=at_least, as_of=then) as connection:
             page = await nodes.nodes(
                 connection,
                 scope,
@@ -131,9 +144,12 @@ class Query:
         node_id: strawberry.ID | None = None,
         material_type: str = "",
         at_least: AtLeast = None,
+        as_of: AsOf = None,
     ) -> Connection[Lot]:
         scope, size, begin = info.context.scope, page_size(first), place(after)
-        async with info.context.reads.use(inventory.READS, at_least=at_least) as connection:
+        then = info.context.look(info, as_of)
+        reads = info.context.reads
+        async with reads.use(inventory.READS, at_least=at_least, as_of=then) as connection:
             page = await inventory.inventory(
                 connection,
                 scope,
@@ -160,6 +176,7 @@ class Query:
         until: Instant | None = None,
         newest_first: bool = False,
         at_least: AtLeast = None,
+        as_of: AsOf = None,
     ) -> Connection[Event]:
         scope = info.context.scope
         wanted = history.EventFilter(
@@ -172,7 +189,9 @@ class Query:
         )
         size = page_size(first)
         begin = place(after) or (Cursor(after_sequence) if after_sequence else None)
-        async with info.context.reads.use(history.READS, at_least=at_least) as connection:
+        then = info.context.look(info, as_of)
+        reads = info.context.reads
+        async with reads.use(history.READS, at_least=at_least, as_of=then) as connection:
             page = await history.event_history(
                 connection,
                 scope,
@@ -193,10 +212,12 @@ class Query:
         until: Instant | None = None,
         organisation_id: strawberry.ID | None = None,
         at_least: AtLeast = None,
+        as_of: AsOf = None,
     ) -> list[Kpi]:
         scope = info.context.scope
-        end = until or info.context.gateway.clock.now()
-        async with info.context.reads.use(figures.READS, at_least=at_least) as connection:
+        then, reads = info.context.look(info, as_of), info.context.reads
+        async with reads.use(figures.READS, at_least=at_least, as_of=then) as connection:
+            end = _end(info, until)
             rows = await figures.kpis(
                 connection,
                 scope,
@@ -209,10 +230,17 @@ class Query:
 
     @resolved("People of your organisations, for those who audit them.")
     async def accounts(
-        self, info: Info, first: First = 50, after: After = None, at_least: AtLeast = None
+        self,
+        info: Info,
+        first: First = 50,
+        after: After = None,
+        at_least: AtLeast = None,
+        as_of: AsOf = None,
     ) -> Connection[Account]:
         scope, size, begin = info.context.scope, page_size(first), place(after)
-        async with info.context.reads.use(people.READS, at_least=at_least) as connection:
+        then = info.context.look(info, as_of)
+        reads = info.context.reads
+        async with reads.use(people.READS, at_least=at_least, as_of=then) as connection:
             page = await people.accounts(connection, scope, first=size, after=begin)
         found = [(row.created, Account.of(row)) for row in page.items]
         return Connection.of(found, has_more=page.has_more, started=after is not None)
@@ -233,6 +261,14 @@ def uuid_of(text: str) -> str | None:
         return str(UUID(text))
     except ValueError:
         return None
+
+
+def _end(info: Info, until: datetime | None) -> datetime:
+    """Nothing is counted beyond the moment that is shown."""
+    if info.context.moment_of(info) is None:
+        return until or info.context.present_of(info)
+    present = info.context.present_of(info)
+    return min(until or present, present)
 
 
 def _shown(info: Info, view: NodeView) -> Node:

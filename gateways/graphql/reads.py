@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from datetime import datetime
 from typing import Any
 
 import psycopg
@@ -10,23 +11,32 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from domain.shared.errors import UnavailableError
 from projections.querying import Connection
-from projections.reading import Reading, reading
+from projections.reading import Moment, Reading, When, reading
 
 
 class Reads:
-    """Opened when the first field asks, kept until ``close``: all fields see the same moment."""
+    """Opened when the first field asks, kept until ``close``: all fields see the same moment.
+
+    A look at the past goes through the same snapshot, so that fields may look at different ones.
+    """
 
     def __init__(self, pool: AsyncConnectionPool[Any]) -> None:
         self._pool = pool
         self._open: dict[tuple[str, ...], Reading] = {}
+        self._moments: dict[When, Moment] = {}
         self._stack = AsyncExitStack()
         self._turn = asyncio.Lock()
 
     @asynccontextmanager
     async def use(
-        self, names: Sequence[str], *, at_least: int | None = None
+        self,
+        names: Sequence[str],
+        *,
+        at_least: int | None = None,
+        as_of: When | None = None,
     ) -> AsyncIterator[Connection]:
-        """A connection that sees the projections ``names``, at ``at_least`` or later.
+        """A connection that sees the projections ``names``, at ``at_least`` or later, and with
+        ``as_of`` as they were then.
 
         Its fields take turns on it. Raises ``UnavailableError`` when the database does not answer
         or the position is not reached in time.
@@ -34,11 +44,17 @@ class Reads:
         async with self._turn:
             try:
                 found = await self._reading(tuple(names), at_least)
+                if as_of is not None or found.moment is not None:
+                    found = await self._looking(tuple(names), found, as_of)
                 yield found.connection
             except (psycopg.OperationalError, PoolTimeout) as error:
                 raise UnavailableError(
                     "the read models do not answer", remedy="ask again in a moment"
                 ) from error
+
+    def moment_of(self, as_of: When | None) -> Moment | None:
+        """What a look at the past has turned out to mean; ``None`` is the present."""
+        return None if as_of is None else self._moments.get(as_of)
 
     async def close(self) -> None:
         """Give every connection back; the next field that asks sees a new moment.
@@ -48,27 +64,49 @@ class Reads:
         """
         async with self._turn:
             self._open.clear()
+            self._moments.clear()
             with suppress(psycopg.OperationalError):
                 await self._stack.aclose()
 
     async def _reading(self, names: tuple[str, ...], at_least: int | None) -> Reading:
         known = self._open.get(names)
         if known is None or (at_least is not None and known.position < at_least):
-            known = await self._fresh(names, at_least)
+            known = await self._fresh(names, at_least=at_least)
             self._open[names] = known
         return known
 
-    async def _fresh(self, names: tuple[str, ...], at_least: int | None) -> Reading:
+    async def _looking(self, names: tuple[str, ...], found: Reading, as_of: When | None) -> Reading:
+        """A time means one position for the whole request, whichever snapshot was asked first."""
+        if as_of is None:
+            await found.look(None)
+            return found
+        known = self._moments.get(as_of)
+        moment = known or await found.moment_of(as_of)
+        if not found.reaches(moment):
+            found = self._open[names] = await self._fresh(names, as_of=moment.position)
+            if known is None and found.moment and not isinstance(as_of, datetime):
+                moment = found.moment
+        self._moments[as_of] = moment
+        await found.look(moment)
+        return found
+
+    async def _fresh(
+        self,
+        names: tuple[str, ...],
+        *,
+        at_least: int | None = None,
+        as_of: When | None = None,
+    ) -> Reading:
         """A pool notices a broken connection only by using it: after a failure it looks through
         all of them, and the reading is tried once more. That costs nothing while all is well."""
         try:
             return await self._stack.enter_async_context(
-                reading(self._pool, names, at_least=at_least)
+                reading(self._pool, names, at_least=at_least, as_of=as_of)
             )
         except PoolTimeout:
             raise
         except psycopg.OperationalError:
             await self._pool.check()
             return await self._stack.enter_async_context(
-                reading(self._pool, names, at_least=at_least)
+                reading(self._pool, names, at_least=at_least, as_of=as_of)
             )

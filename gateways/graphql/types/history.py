@@ -5,7 +5,9 @@ from typing import Self
 import strawberry
 from strawberry.scalars import JSON
 
-from gateways.graphql.fields import described
+from gateways.graphql.context import Info
+from gateways.graphql.fields import described, resolved
+from gateways.graphql.past import MomentShown
 from gateways.graphql.scalars import Instant, Int53, Position
 from projections.history.rows import EventRow
 from projections.kpis.rows import KpiRow
@@ -26,7 +28,8 @@ class Event:
     causation_id: str = described("The event or command that led to it.")
     correlation_id: str = described("The one that began the story.")
     occurred_at: Instant = described("When it happened in the shop.")
-    recorded_at: Instant = described("When the log took it.")
+    recorded_at: Instant = described("When the commands service wrote it.")
+    stored_at: Instant = described("When the log took it, by its own clock: what asOf goes by.")
     schema_version: int = described("Which schema/events file describes its body.")
     previous_hash: str = described("The hash of the aggregate's event before.")
     hash: str = described("sha256 over subject, version, envelope and body.")
@@ -50,6 +53,7 @@ class Event:
             correlation_id=row.correlation_id,
             occurred_at=Instant(row.occurred_at),
             recorded_at=Instant(row.recorded_at),
+            stored_at=Instant(row.stored_at),
             schema_version=row.schema_version,
             previous_hash=row.previous_hash,
             hash=row.hash,
@@ -63,7 +67,7 @@ class Event:
 )
 class Kpi:
     since: Instant = described("The period's begin.")
-    until: Instant = described("Its end, or the present.")
+    until: Instant = described("Its end, the present, or the moment shown.")
     jobs_submitted: int = described("Orders that came in.")
     jobs_completed: int = described("Orders whose pieces have all passed.")
     mean_completion_ms: float | None = described("Submission to completion, ms.")
@@ -76,6 +80,10 @@ class Kpi:
     energy_j: Int53 = described("Used by builds that ended, J; virtual meters included.")
     material_mg_per_part: float | None = described("mg per passed piece, scrap included.")
     energy_j_per_part: float | None = described("J per passed piece, scrap included.")
+
+    @resolved("The moment of the past that this shows; null is the present.")
+    def as_of(self, info: Info) -> MomentShown | None:
+        return MomentShown.of(info.context.moment_of(info))
 
     @classmethod
     def of(cls, row: KpiRow) -> Self:

@@ -79,5 +79,5 @@ class Lot:
 
     @resolved("Its bookings from the beginning.")
     async def entries(self, info: Info, first: int = 100) -> list[LedgerEntry]:
-        rows = await info.context.loaders.entries_of_lot.load((str(self.id), first))
+        rows = await info.context.loaders_of(info).entries_of_lot.load((str(self.id), first))
         return [LedgerEntry.of(row) for row in rows]

@@ -8,6 +8,7 @@ from domain.build.states import ON_THE_MACHINE
 from domain.job.states import JobStatus
 from gateways.graphql.context import Info
 from gateways.graphql.fields import described, resolved
+from gateways.graphql.past import MomentShown
 from gateways.graphql.scalars import Instant, Int53, Position
 from gateways.graphql.types.builds import Build, Decision, Piece, TimelineEntry
 from gateways.graphql.types.shared import Artifact, Reason, Size
@@ -71,17 +72,17 @@ class Part:
 
     @resolved("Its pieces by number, scrapped ones included.")
     async def pieces(self, info: Info) -> list[Piece]:
-        rows = await info.context.loaders.pieces_of_part.load(str(self.id))
+        rows = await info.context.loaders_of(info).pieces_of_part.load(str(self.id))
         return [Piece.of(row) for row in rows]
 
     @resolved("The runs for it, the oldest first.")
     async def builds(self, info: Info) -> list[Build]:
-        rows = await info.context.loaders.builds_of_job.load(str(self.job_id))
+        rows = await info.context.loaders_of(info).builds_of_job.load(str(self.job_id))
         return [Build.of(row) for row in rows if row.part_id == self.id]
 
     @resolved("Machines that have or had a piece of it, each once.")
     async def assigned_nodes(self, info: Info) -> list[strawberry.ID]:
-        rows = await info.context.loaders.builds_of_job.load(str(self.job_id))
+        rows = await info.context.loaders_of(info).builds_of_job.load(str(self.job_id))
         return _nodes([row for row in rows if row.part_id == self.id])
 
 
@@ -126,30 +127,34 @@ class Job:
             position=Position(row.position),
         )
 
+    @resolved("The moment of the past that this shows; null is the present.")
+    def as_of(self, info: Info) -> MomentShown | None:
+        return MomentShown.of(info.context.moment_of(info))
+
     @resolved("Its order lines.")
     async def parts(self, info: Info) -> list[Part]:
-        rows = await info.context.loaders.parts_of_job.load(str(self.id))
+        rows = await info.context.loaders_of(info).parts_of_job.load(str(self.id))
         return [Part.of(row) for row in rows]
 
     @resolved("The runs of machines for it, the oldest first.")
     async def builds(self, info: Info) -> list[Build]:
-        rows = await info.context.loaders.builds_of_job.load(str(self.id))
+        rows = await info.context.loaders_of(info).builds_of_job.load(str(self.id))
         return [Build.of(row) for row in rows]
 
     @resolved("Why each machine was chosen, in the order of the choices.")
     async def decisions(self, info: Info) -> list[Decision]:
-        rows = await info.context.loaders.decisions_of_job.load(str(self.id))
+        rows = await info.context.loaders_of(info).decisions_of_job.load(str(self.id))
         return [Decision.of(row) for row in rows]
 
     @resolved("Its story from the beginning; at most 5000 entries.")
     async def timeline(self, info: Info, first: int = 100) -> list[TimelineEntry]:
-        rows = await info.context.loaders.timeline_of_job.load((str(self.id), first))
+        rows = await info.context.loaders_of(info).timeline_of_job.load((str(self.id), first))
         return [TimelineEntry.of(row) for row in rows]
 
     @resolved("How much of the ordered pieces is made, %.")
     async def progress(self, info: Info) -> float:
-        parts = await info.context.loaders.parts_of_job.load(str(self.id))
-        builds = await info.context.loaders.builds_of_job.load(str(self.id))
+        parts = await info.context.loaders_of(info).parts_of_job.load(str(self.id))
+        builds = await info.context.loaders_of(info).builds_of_job.load(str(self.id))
         made = sum(row.passed for row in parts) + sum(
             row.percent / 100 for row in builds if row.status in ON_THE_MACHINE
         )
@@ -157,12 +162,12 @@ class Job:
 
     @resolved("Estimate for all pieces on one machine after another, s.")
     async def estimated_duration(self, info: Info) -> float:
-        parts = await info.context.loaders.parts_of_job.load(str(self.id))
+        parts = await info.context.loaders_of(info).parts_of_job.load(str(self.id))
         return sum(row.duration_ms * row.quantity for row in parts) / 1000
 
     @resolved("Machines that have or had a piece of it, each once.")
     async def assigned_nodes(self, info: Info) -> list[strawberry.ID]:
-        return _nodes(await info.context.loaders.builds_of_job.load(str(self.id)))
+        return _nodes(await info.context.loaders_of(info).builds_of_job.load(str(self.id)))
 
 
 def _nodes(builds: list[BuildRow]) -> list[strawberry.ID]:

@@ -9,6 +9,7 @@ from strawberry.scalars import JSON
 from domain.node.states import Availability, ConditionLevel, EmergencyStop, Execution, NodeStatus
 from gateways.graphql.context import Info
 from gateways.graphql.fields import described, resolved
+from gateways.graphql.past import MomentShown
 from gateways.graphql.scalars import Instant, Int53, Position
 from gateways.graphql.types.inventory import Lot
 from gateways.graphql.types.shared import Location, Size
@@ -162,15 +163,19 @@ class Node:
             view=view,
         )
 
-    @resolved("Time for which its bridge has reached it, up to now, s.")
+    @resolved("The moment of the past that this shows; null is the present.")
+    def as_of(self, info: Info) -> MomentShown | None:
+        return MomentShown.of(info.context.moment_of(info))
+
+    @resolved("Time for which its bridge has reached it, up to now or the moment shown, s.")
     def uptime(self, info: Info) -> float:
         row = self.view.node
         ended = timedelta(milliseconds=row.connected_ms)
         if row.connected_since:
-            ended += info.context.gateway.clock.now() - row.connected_since
+            ended += max(info.context.present_of(info) - row.connected_since, timedelta())
         return round(ended.total_seconds(), 3)
 
     @resolved("The material that lies at it.")
     async def lots(self, info: Info) -> list[Lot]:
-        rows = await info.context.loaders.lots_of_node.load(str(self.id))
+        rows = await info.context.loaders_of(info).lots_of_node.load(str(self.id))
         return [Lot.of(row) for row in rows]
