@@ -12,6 +12,7 @@ from gateways.graphql.live import LiveHub
 from gateways.graphql.whereabouts import KnownNodes
 from gateways.security.denials import Denials
 from gateways.security.sign_in import SignIn
+from projections.history.states import Decode
 
 UPLOAD_LIMIT_BYTES = 1024**3
 BODY_LIMIT_BYTES = 1024**2
@@ -70,13 +71,25 @@ class People(Protocol):
         """``mail`` and ``name`` by account id, ``None`` when erased; whom the token's person may
         not read is left out. Raises ``UnavailableError``."""
 
+    async def reveal_notes(self, words: Sequence[str], *, token: str) -> dict[str, str | None]:
+        """What people wrote, by its sealed word, ``None`` when erased; what the token's person
+        may not read is left out. Raises ``UnavailableError``."""
+
+    async def certificate(self, subject_id: str, *, token: str) -> dict[str, Any] | None:
+        """The proof that a person was erased, or ``None``; see ``commands.accounts.certificate``.
+
+        Raises ``ForbiddenError``, ``NotFoundError`` and ``UnavailableError``.
+        """
+
 
 class AuditTrail(Protocol):
     """Log-ins and denials, which the commands service alone can read."""
 
-    async def read(self, *, first: int, before: int | None, token: str) -> dict[str, Any]:
+    async def read(
+        self, *, first: int, before: int | None, token: str, about: str | None = None
+    ) -> dict[str, Any]:
         """``entries`` with sequences below ``before``, the newest first, ``oldest`` (where to go
-        on) and ``has_more``.
+        on) and ``has_more``; with ``about`` only those that concern that account.
 
         Raises ``ForbiddenError`` when the token's person may not read it.
         """
@@ -99,6 +112,7 @@ class Gateway:
     """Everything a request may use.
 
     ``pool`` gives autocommit connections. ``production`` hides the schema from strangers.
+    ``decode`` reads events from the rows of the history.
     ``health`` says what cannot be reached at the moment; empty means all is well.
     """
 
@@ -116,6 +130,7 @@ class Gateway:
     live: LiveHub
     clock: Clock
     new_id: Callable[[], str]
+    decode: Decode
     whereabouts: KnownNodes = field(default_factory=KnownNodes)
     health: Callable[[], list[str]] = field(default=list)
     production: bool = False

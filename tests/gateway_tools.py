@@ -26,6 +26,7 @@ from gateways.graphql.live import LiveHub, Readings
 from gateways.ports import Gateway
 from gateways.security.denials import Denial, Denials
 from gateways.security.sign_in import SignIn
+from ops.eventstore.rows import event_of_row
 
 ORGANISATION = "5b3c6a52-9f2e-5d9a-8a57-0f6b1c2d3e4f"
 ELSEWHERE = "0a1b2c3d-4e5f-5a6b-8c7d-8e9f0a1b2c3d"
@@ -85,7 +86,9 @@ class FakeTrail:
             raise self.refusal
         self.denials.append((denial, count))
 
-    async def read(self, *, first: int, before: int | None, token: str) -> dict[str, Any]:
+    async def read(
+        self, *, first: int, before: int | None, token: str, about: str | None = None
+    ) -> dict[str, Any]:
         self.asked.append((first, before))
         if self.refusal:
             raise self.refusal
@@ -127,6 +130,9 @@ class FakePeople:
 
     def __init__(self) -> None:
         self.known: dict[str, dict[str, str | None]] = {}
+        self.notes: dict[str, str | None] = {}
+        self.certificates: dict[str, dict[str, Any]] = {}
+        self.refusal: Exception | None = None
         self.asked: list[tuple[list[str], str]] = []
 
     async def reveal(
@@ -134,6 +140,15 @@ class FakePeople:
     ) -> dict[str, dict[str, str | None]]:
         self.asked.append((list(account_ids), token))
         return {each: self.known[each] for each in account_ids if each in self.known}
+
+    async def reveal_notes(self, words: Sequence[str], *, token: str) -> dict[str, str | None]:
+        self.asked.append((list(words), token))
+        return {each: self.notes[each] for each in words if each in self.notes}
+
+    async def certificate(self, subject_id: str, *, token: str) -> dict[str, Any] | None:
+        if self.refusal:
+            raise self.refusal
+        return self.certificates.get(subject_id)
 
 
 class FakeAdministration:
@@ -251,6 +266,7 @@ class Bench:
             "live": LiveHub(self.telemetry),
             "clock": self.clock,
             "new_id": new_id,
+            "decode": event_of_row,
         }
         self.gateway = Gateway(**{**parts, **changes})
         self.app: FastAPI = create_app(self.gateway)

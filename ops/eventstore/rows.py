@@ -3,11 +3,15 @@
 import orjson
 from eventsourcing.persistence import MapperDeserialisationError
 
+from domain.aggregates import AGGREGATES
 from domain.shared.aggregate import Fact
 from ops.eventstore.envelope import Record, time_text
 from ops.eventstore.mapper import event_of
 from projections.history.rows import EventRow
 from projections.history.states import UnreadableEventError
+
+READABLE = AGGREGATES
+"""Their import makes the topics of every event known, whatever else a program imports."""
 
 
 def event_of_row(row: EventRow) -> Fact:

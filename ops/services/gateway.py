@@ -23,6 +23,7 @@ from gateways.security.sign_in import SignIn
 from ops.artifacts.store import JetStreamArtifactStore
 from ops.clock import SystemClock
 from ops.database.connection import conninfo
+from ops.eventstore.rows import event_of_row
 from ops.hosting.entrance import gateway_url, http_port
 from ops.keys import token_keys
 from ops.messaging.administration import NatsAdministration
@@ -139,6 +140,7 @@ async def built(settings: Settings) -> AsyncIterator[tuple[Gateway, Client]]:
                     live=hub,
                     clock=clock,
                     new_id=_new_id,
+                    decode=event_of_row,
                     health=lambda: [] if client.is_connected else ["nats"],
                     production=settings.production,
                     upload_limit_bytes=settings.upload_limit_bytes,

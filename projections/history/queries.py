@@ -7,10 +7,13 @@ from datetime import datetime
 from domain.shared.scope import Scope
 from projections.history.rows import EventRow
 from projections.querying import (
+    PAGE_LIMIT,
     Connection,
     Cursor,
     Page,
     Where,
+    columns,
+    fetch,
     fetch_any,
     fetch_page,
 )
@@ -72,7 +75,7 @@ async def events_by_ids(
         connection,
         EventRow,
         "events",
-        _visible(scope),
+        visible_events(scope),
         column="event_id",
         ids=event_ids,
         order="position",
@@ -80,8 +83,71 @@ async def events_by_ids(
     return {row.event_id: row for row in rows}
 
 
+async def events_of(
+    connection: Connection,
+    scope: Scope,
+    *,
+    kind: str,
+    aggregate_id: str,
+    after: int = 0,
+    upto: int | None = None,
+    first: int = PAGE_LIMIT,
+) -> list[EventRow]:
+    """Up to ``first`` events of one aggregate behind ``after`` and not behind ``upto``."""
+    where = visible_events(scope).add(
+        "kind = %(kind)s AND aggregate_id = %(id)s AND position > %(from)s",
+        kind=kind,
+        id=aggregate_id,
+        **{"from": after},
+    )
+    where.if_given(upto, "position <= %(upto)s", upto=upto)
+    return await _first(connection, where, first)
+
+
+async def events_of_story(
+    connection: Connection, scope: Scope, correlation_id: str, *, limit: int
+) -> list[EventRow]:
+    """The first ``limit`` events of a story."""
+    where = visible_events(scope).add("correlation_id = %(story)s", story=correlation_id)
+    return await _first(connection, where, limit)
+
+
+async def events_about(
+    connection: Connection, scope: Scope, aggregate_ids: Sequence[str], *, limit: int
+) -> list[EventRow]:
+    """The first ``limit`` events of several aggregates."""
+    where = visible_events(scope).add("aggregate_id = ANY(%(ids)s)", ids=list(aggregate_ids))
+    return await _first(connection, where, limit)
+
+
+async def caused_by(
+    connection: Connection, scope: Scope, causes: Sequence[str], *, limit: int
+) -> list[EventRow]:
+    """The first ``limit`` events that follow from any of these events or commands."""
+    where = visible_events(scope).add("causation_id = ANY(%(causes)s)", causes=list(causes))
+    return await _first(connection, where, limit)
+
+
+async def event_at(connection: Connection, scope: Scope, position: int) -> EventRow | None:
+    """The event at a position."""
+    where = visible_events(scope).add("position = %(at)s", at=position)
+    found = await _first(connection, where, 1)
+    return found[0] if found else None
+
+
+async def kind_of(connection: Connection, scope: Scope, aggregate_id: str) -> str | None:
+    """What an id is the id of."""
+    found = await events_about(connection, scope, [aggregate_id], limit=1)
+    return found[0].kind if found else None
+
+
+async def _first(connection: Connection, where: Where, limit: int) -> list[EventRow]:
+    text = f"SELECT {columns(EventRow)} FROM events WHERE {where} ORDER BY position LIMIT %(limit)s"
+    return await fetch(connection, EventRow, text, {**where.values, "limit": limit})
+
+
 def _filtered(scope: Scope, wanted: EventFilter) -> Where:
-    where = _visible(scope)
+    where = visible_events(scope)
     where.if_given(wanted.aggregate_id, "aggregate_id = %(id)s", id=wanted.aggregate_id)
     where.if_given(wanted.kind, "kind = %(kind)s", kind=wanted.kind)
     where.if_given(tuple(wanted.topics), "topic = ANY(%(topics)s)", topics=list(wanted.topics))
@@ -93,7 +159,7 @@ def _filtered(scope: Scope, wanted: EventFilter) -> Where:
     return where.if_given(wanted.before, "position < %(before)s", before=wanted.before)
 
 
-def _visible(scope: Scope) -> Where:
+def visible_events(scope: Scope) -> Where:
     """Own organisations' events; those of people only for admins and auditors."""
     return Where().add(
         "organisation_id = ANY(%(audited)s)"
