@@ -36,12 +36,14 @@ MANAGE_PROJECTIONS: Final = "ManageProjections"
 """Nor this: the projections service builds, switches and drops read models."""
 READ_PROOF: Final = "ReadProof"
 """Nor this: signed heads and exports that prove what the log holds."""
+ROTATE_NOTARY_KEY: Final = "RotateNotaryKey"
+"""Nor this: the notary signs with a new key from then on."""
 
 READ_CERTIFICATE: Final = "ReadErasureCertificate"
 """Nor this: the proof that a person was erased."""
 EXPORT_SUBJECT: Final = "ExportSubject"
 """Nor this: all that is known about a person. Everybody may have the own."""
-MANAGE_KEYS: Final = "ManageKeys"
+ROTATE_KEK: Final = "RotateKek"
 """Nor this: the commands service wraps people's keys by another key-encryption key."""
 
 NOT_MESSAGES: Final = frozenset(
@@ -52,9 +54,10 @@ NOT_MESSAGES: Final = frozenset(
         REVEAL,
         MANAGE_PROJECTIONS,
         READ_PROOF,
+        ROTATE_NOTARY_KEY,
         READ_CERTIFICATE,
         EXPORT_SUBJECT,
-        MANAGE_KEYS,
+        ROTATE_KEK,
     }
 )
 """Rows of the table that no command has: others than the commands service obey."""
@@ -217,10 +220,11 @@ MATRIX: Mapping[str, Row] = {
     REVEAL: _ADMIN,
     READ_CERTIFICATE: _AUDIT,
     EXPORT_SUBJECT: _ADMIN,
-    MANAGE_KEYS: _ADMIN,
+    ROTATE_KEK: _ADMIN,
     READ_TRAIL: _AUDIT,
     MANAGE_PROJECTIONS: _ADMIN,
     READ_PROOF: _AUDIT,
+    ROTATE_NOTARY_KEY: _ADMIN,
 }
 
 

@@ -8,13 +8,16 @@ from gateways.graphql.types.audit import AuditEntry
 from projections.querying import Cursor
 
 
-async def trail(info: Info, *, first: int, before: str | None) -> Connection[AuditEntry]:
-    """Lines older than ``before``, the newest first. A page may be short, and even empty, where
-    many lines of other organisations lie between: its end cursor leads on."""
+async def trail(
+    info: Info, *, first: int, before: str | None, about: str | None = None
+) -> Connection[AuditEntry]:
+    """Lines older than ``before``, the newest first, or only those about one account. A page may
+    be short, and even empty, where many other lines lie between: its end cursor leads on."""
     caller, size = info.context.caller, page_size(first)
     caller.person()
     place = Cursor.decode(before, field="before").position if before else None
-    page = await info.context.gateway.trail.read(first=size, before=place, token=caller.token)
+    read = info.context.gateway.trail.read
+    page = await read(first=size, before=place, about=about, token=caller.token)
     found = [AuditEntry.of(told) for told in page["entries"]]
     oldest = page["oldest"]
     edges = [Edge(cursor=Cursor(int(each.sequence)).encode(), node=each) for each in found]

@@ -8,6 +8,7 @@ import strawberry
 from domain.shared.errors import ImeweError
 from domain.shared.scope import Scope
 from gateways.graphql.loaders import Loaders
+from gateways.graphql.notes import Notes
 from gateways.graphql.past import AsOfInput
 from gateways.graphql.reads import Reads
 from gateways.ports import Gateway
@@ -27,6 +28,7 @@ class Context:
         self.gateway = gateway
         self.operation_name = operation_name
         self.caller = caller
+        self.notes = Notes(gateway.people, caller.token)
         self.position: int | None = None
         self.reads = Reads(gateway.pool)
         self._moments: dict[str | int, When] = {}

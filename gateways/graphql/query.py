@@ -11,6 +11,8 @@ from domain.job.states import JobStatus
 from domain.node.states import NodeStatus
 from gateways.graphql.auditing import trail
 from gateways.graphql.context import Info
+from gateways.graphql.erasure import ErasureQuery
+from gateways.graphql.explaining import ExplainingQuery
 from gateways.graphql.fields import resolved
 from gateways.graphql.pages import Connection, page_size, place
 from gateways.graphql.past import AsOf
@@ -49,7 +51,7 @@ class Period(StrEnum):
 
 
 @strawberry.type(description="What can be asked.")
-class Query:
+class Query(ExplainingQuery, ErasureQuery):
     @resolved("Who the token belongs to.")
     def me(self, info: Info) -> Me:
         person = info.context.caller.person()

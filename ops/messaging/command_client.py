@@ -11,6 +11,7 @@ from commands.wire import (
     AUDIT_READ,
     AUDIT_REPORT,
     AUDIT_STEP,
+    AUTH_CERTIFICATE,
     AUTH_REVEAL,
     TOKEN,
     Request,
@@ -92,6 +93,26 @@ async def reveal(
     return dict(answer["people"])
 
 
+async def reveal_notes(
+    client: Client, words: Sequence[str], *, token: str, timeout_s: float = PATIENCE_S
+) -> dict[str, str | None]:
+    """What people wrote, by its sealed word, as far as the token's person may read it."""
+    body = orjson.dumps({"notes": list(words)})
+    answer = await _ask(client, AUTH_REVEAL, body, headers={TOKEN: token}, timeout_s=timeout_s)
+    return dict(answer["notes"])
+
+
+async def read_certificate(
+    client: Client, subject_id: str, *, token: str, timeout_s: float = PATIENCE_S
+) -> dict[str, Any] | None:
+    """The proof that a person was erased, or ``None``. Raises ``NotFoundError``."""
+    body = orjson.dumps({"subject_id": subject_id})
+    headers = {TOKEN: token}
+    answer = await _ask(client, AUTH_CERTIFICATE, body, headers=headers, timeout_s=timeout_s)
+    found: dict[str, Any] | None = answer["certificate"]
+    return found
+
+
 async def report_denial(
     client: Client, told: Mapping[str, Any], *, token: str, timeout_s: float = PATIENCE_S
 ) -> None:
@@ -120,10 +141,11 @@ async def read_trail(
     first: int,
     before: int | None,
     token: str,
+    about: str | None = None,
     timeout_s: float = PATIENCE_S,
 ) -> dict[str, Any]:
     """A page of the audit trail: ``entries``, ``oldest``, ``has_more``."""
-    body = orjson.dumps({"first": first, "before": before})
+    body = orjson.dumps({"first": first, "before": before, "about": about})
     return await _ask(client, AUDIT_READ, body, headers={TOKEN: token}, timeout_s=timeout_s)
 
 

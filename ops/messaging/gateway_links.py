@@ -19,8 +19,17 @@ from domain.shared.errors import (
 )
 from gateways.graphql.live import LiveHub, Readings
 from gateways.security.denials import Denial
-from ops.messaging.command_client import log_in, read_trail, report_denial, reveal
+from ops.messaging.command_client import (
+    log_in,
+    read_certificate,
+    read_trail,
+    report_denial,
+    reveal,
+    reveal_notes,
+)
 
+NOTES_AT_ONCE = 100
+"""Of a thousand characters each, sealed; a request takes 900 kB."""
 PROJECTED = "imewe.projected"
 STOP_PATIENCE_S = 3.0
 """The goal for the bridge's receipt is 250 ms; a person who waits longer is told to act."""
@@ -72,6 +81,18 @@ class NatsPeople:
         """See ``People``."""
         return await reveal(self._client, account_ids, token=token)
 
+    async def reveal_notes(self, words: Sequence[str], *, token: str) -> dict[str, str | None]:
+        """See ``People``."""
+        found: dict[str, str | None] = {}
+        for begin in range(0, len(words), NOTES_AT_ONCE):
+            some = words[begin : begin + NOTES_AT_ONCE]
+            found |= await reveal_notes(self._client, some, token=token)
+        return found
+
+    async def certificate(self, subject_id: str, *, token: str) -> dict[str, Any] | None:
+        """See ``People``."""
+        return await read_certificate(self._client, subject_id, token=token)
+
 
 class NatsAuditTrail:
     """``AuditTrail``, and where ``Denials`` go: the commands service has both."""
@@ -79,9 +100,11 @@ class NatsAuditTrail:
     def __init__(self, client: Client) -> None:
         self._client = client
 
-    async def read(self, *, first: int, before: int | None, token: str) -> dict[str, Any]:
+    async def read(
+        self, *, first: int, before: int | None, token: str, about: str | None = None
+    ) -> dict[str, Any]:
         """See ``AuditTrail``."""
-        return await read_trail(self._client, first=first, before=before, token=token)
+        return await read_trail(self._client, first=first, before=before, about=about, token=token)
 
     async def tell(self, denial: Denial, count: int) -> None:
         """Hand over a denial that came ``count`` times. Raises ``UnavailableError``."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import structlog
 
-from commands.authorisation import MANAGE_KEYS
+from commands.authorisation import ROTATE_KEK
 from commands.principal import Principal
 from domain.shared.errors import ImeweError
 from ops.eventstore.rotation import KekRotation, RotationStatus
@@ -28,7 +28,7 @@ class KeyDesk:
     @property
     def handlers(self) -> Mapping[str, tuple[str, Handler]]:
         """For ``AdministrationDesk``."""
-        return {"rotate_kek": (MANAGE_KEYS, self._rotate), "kek": (MANAGE_KEYS, self._status)}
+        return {"rotate_kek": (ROTATE_KEK, self._rotate), "kek": (ROTATE_KEK, self._status)}
 
     def resume(self) -> None:
         """Go on with a rotation that was interrupted."""

@@ -19,6 +19,7 @@ from gateways.app import create_app
 from gateways.graphql.live import LiveHub
 from gateways.ports import Gateway
 from gateways.security.denials import Denials
+from gateways.security.departed import Departed
 from gateways.security.sign_in import SignIn
 from ops.artifacts.store import JetStreamArtifactStore
 from ops.clock import SystemClock
@@ -111,9 +112,12 @@ async def built(settings: Settings) -> AsyncIterator[tuple[Gateway, Client]]:
         client = await connect(settings, "gateway", reconnected_cb=on_reconnect)
         trail = NatsAuditTrail(client)
         denials = Denials(trail.tell)
+        departed = Departed()
+        following: asyncio.Task[None] | None = None
         try:
             hub = LiveHub(NatsTelemetrySource(client))
             await hear_projections(client, hub)
+            following = asyncio.create_task(departed.follow(pool, hub))
             yield (
                 Gateway(
                     commands=NatsCommandClient(client, kind="service", principal_id="gateway"),
@@ -136,7 +140,7 @@ async def built(settings: Settings) -> AsyncIterator[tuple[Gateway, Client]]:
                         new_id=_new_id,
                         ttl_s=settings.token_ttl_s,
                     ),
-                    verifier=Verifier(keys.public, clock=clock),
+                    verifier=Verifier(keys.public, clock=clock, is_gone=departed),
                     live=hub,
                     clock=clock,
                     new_id=_new_id,
@@ -148,6 +152,9 @@ async def built(settings: Settings) -> AsyncIterator[tuple[Gateway, Client]]:
                 client,
             )
         finally:
+            if following:
+                following.cancel()
+                await asyncio.gather(following, return_exceptions=True)
             await denials.close()
             await client.close()
 

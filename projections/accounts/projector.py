@@ -60,6 +60,8 @@ def _fold_account(rows: Rows, recorded: RecordedEvent) -> None:
             row = replace(row, grants=[grant for grant in row.grants if grant != gone])
         case Account.Closed():
             row = replace(row, closed=True)
+        case Account.Erased():
+            row = replace(row, erased_at=recorded.envelope.occurred_at)
         case _:
             pass
     rows.put(ACCOUNTS, row)
@@ -100,6 +102,7 @@ def _opened(event: Account.Opened, recorded: RecordedEvent) -> AccountRow:
         name=event.name,
         grants=[],
         closed=False,
+        erased_at=None,
         opened_at=recorded.envelope.occurred_at,
         created=recorded.position,
         position=recorded.position,

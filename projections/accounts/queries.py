@@ -33,6 +33,13 @@ async def accounts_by_ids(
     return {row.id: row for row in rows}
 
 
+async def closed_ids(connection: Connection) -> frozenset[str]:
+    """Accounts that are closed, of all organisations: for those who check tokens."""
+    async with connection.cursor() as cursor:
+        await cursor.execute("SELECT id FROM accounts WHERE closed")
+        return frozenset(row[0] for row in await cursor.fetchall())
+
+
 async def organisations_by_ids(
     connection: Connection, scope: Scope, ids: Sequence[str]
 ) -> dict[str, OrganisationRow]:

@@ -6,8 +6,8 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountRow:
-    """A person. ``mail`` and ``name`` are sealed (``Personal.stored``); ``grants`` are
-    [{"role", "organisation_id"}]."""
+    """A person. ``mail`` and ``name`` are sealed (``Personal.stored``), and stay so when nobody can
+    open them any more; ``grants`` are [{"role", "organisation_id"}]."""
 
     id: str
     organisation_id: str
@@ -15,6 +15,7 @@ class AccountRow:
     name: dict[str, str]
     grants: list[dict[str, str]]
     closed: bool
+    erased_at: datetime | None
     opened_at: datetime
     created: int
     position: int

@@ -8,6 +8,7 @@ from strawberry.scalars import JSON
 from domain.build.states import BuildStatus
 from domain.part.states import PieceStatus
 from gateways.graphql.fields import described
+from gateways.graphql.notes import noted
 from gateways.graphql.scalars import Instant, Int53, Position
 from gateways.graphql.types.shared import Artifact, optional_id
 from projections.jobs.rows import BuildRow, DecisionRow, PieceRow, TimelineRow
@@ -23,7 +24,7 @@ class Piece:
     status: PieceStatus = described("Where it stands.")
     build_id: strawberry.ID | None = described("The last build that held it.")
     node_id: strawberry.ID | None = described("The machine of that build.")
-    reason: str = described("Why it was scrapped, or empty.")
+    reason: str = noted("Why it was scrapped, or empty.")
     judged_by: str = described("Who passed or scrapped it, or empty.")
     replacement: int | None = described("The piece made instead of it.")
 
@@ -139,7 +140,7 @@ class TimelineEntry:
     position: Position = described("Its place in the log.")
     at: Instant = described("When it happened.")
     what: str = described("Aggregate.Event, for example Build.Started.")
-    words: str = described("The same as a sentence.")
+    words: str = noted("The same as a sentence.")
     part_id: strawberry.ID | None = described("The part it is about.")
     piece: int | None = described("The piece it is about.")
     build_id: strawberry.ID | None = described("The build it is about.")

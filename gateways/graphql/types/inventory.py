@@ -6,6 +6,7 @@ import strawberry
 
 from gateways.graphql.context import Info
 from gateways.graphql.fields import described, resolved
+from gateways.graphql.notes import noted
 from gateways.graphql.scalars import Instant, Int53, Position
 from gateways.graphql.types.shared import optional_id
 from projections.inventory.rows import EntryRow, LotRow
@@ -18,7 +19,7 @@ class LedgerEntry:
     what: str = described("The event's name, for example Inventory.Consumed.")
     quantity_mg: Int53 = described("mg.")
     build_id: strawberry.ID | None = described("The build it was for.")
-    reason: str = described("Why, or empty.")
+    reason: str = noted("Why, or empty.")
     free_mg: Int53 = described("Free after it, mg.")
     reserved_mg: Int53 = described("Reserved after it, mg.")
     actor: str = described("Who caused it: kind/id.")

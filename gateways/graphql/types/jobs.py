@@ -8,6 +8,7 @@ from domain.build.states import ON_THE_MACHINE
 from domain.job.states import JobStatus
 from gateways.graphql.context import Info
 from gateways.graphql.fields import described, resolved
+from gateways.graphql.notes import noted
 from gateways.graphql.past import MomentShown
 from gateways.graphql.scalars import Instant, Int53, Position
 from gateways.graphql.types.builds import Build, Decision, Piece, TimelineEntry
@@ -100,7 +101,7 @@ class Job:
     start_timestamp: Instant | None = described("When the first machine began.")
     completion_timestamp: Instant | None = described("When it ended, however it did.")
     cancel_requested: bool = described("Somebody wants it stopped.")
-    cancel_reason: str = described("Why, or empty.")
+    cancel_reason: str = noted("Why, or empty.")
     line_count: int = described("Its order lines.")
     piece_count: int = described("Pieces ordered, over all lines.")
     position: Position = described("The last event that changed it.")

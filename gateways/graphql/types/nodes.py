@@ -9,6 +9,7 @@ from strawberry.scalars import JSON
 from domain.node.states import Availability, ConditionLevel, EmergencyStop, Execution, NodeStatus
 from gateways.graphql.context import Info
 from gateways.graphql.fields import described, resolved
+from gateways.graphql.notes import noted
 from gateways.graphql.past import MomentShown
 from gateways.graphql.scalars import Instant, Int53, Position
 from gateways.graphql.types.inventory import Lot
@@ -109,7 +110,7 @@ class Node:
     conditions: list[Condition] = described("What it says of its own health.")
     bed_clear: bool = described("Nothing starts before somebody has cleared the bed.")
     held: bool = described("A person wants no new work on it.")
-    hold_reason: str = described("Why, or empty.")
+    hold_reason: str = noted("Why, or empty.")
     epoch: int = described("The fencing epoch, counted up by each reservation.")
     builds_ended: int = described("Runs that ended, however they did.")
     run: Run | None = described("The build that holds it.")

@@ -38,6 +38,7 @@ class Account:
     organisation_id: strawberry.ID = described("The tenant that opened it.")
     grants: list[Grant] = described("What the person may do.")
     closed: bool = described("The person may not sign in any more.")
+    erased_at: Instant | None = described("When the person was erased: nothing opens any more.")
     opened_at: Instant = described("When it was opened.")
     position: Position = described("The last event that changed it.")
 
@@ -63,6 +64,7 @@ class Account:
                 for grant in row.grants
             ],
             closed=row.closed,
+            erased_at=Instant(row.erased_at) if row.erased_at else None,
             opened_at=Instant(row.opened_at),
             position=Position(row.position),
         )
