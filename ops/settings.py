@@ -30,7 +30,8 @@ class Settings:
     ``store_bytes`` bounds nats-server's files; 0 means 10 GiB or nine tenths of the free space.
     ``log_format`` is ``console`` or ``json``. ``production`` hides the schema from strangers.
     ``upload_limit_bytes`` bounds one file. ``bridge_id`` is whose machines ``imewe run bridge``
-    drives; ``local`` is the bridge inside ``imewe up``.
+    drives; ``local`` is the bridge inside ``imewe up``. ``head_events`` and ``head_seconds`` say
+    after how much, or how long, the notary signs what is new in the log.
     """
 
     home: Path
@@ -48,6 +49,8 @@ class Settings:
     production: bool = False
     upload_limit_bytes: int = 1 << 30
     bridge_id: str = "local"
+    head_events: int = 1000
+    head_seconds: int = 60
     long_tests: bool = False
     ci: bool = False
 
@@ -85,6 +88,12 @@ class Settings:
             ),
             bridge_id=word(
                 "IMEWE_BRIDGE_ID", given.get("IMEWE_BRIDGE_ID") or _default("bridge_id")
+            ),
+            head_events=_number(
+                given, "IMEWE_HEAD_EVENTS", default=1000, lowest=1, highest=1_000_000
+            ),
+            head_seconds=_number(
+                given, "IMEWE_HEAD_SECONDS", default=60, lowest=1, highest=24 * 3600
             ),
             long_tests=given.get("IMEWE_TEST_LONG") == "1",
             ci=given.get("CI", "").lower() in ("1", "true"),

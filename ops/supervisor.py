@@ -30,7 +30,7 @@ from ops.messaging.space import StorageWatch
 from ops.prepare import prepare_database, prepare_streams
 from ops.settings import Settings
 
-SERVICES = ("commands", "processes", "projections", "bridge", "gateway")
+SERVICES = ("commands", "processes", "projections", "notary", "bridge", "gateway")
 """In the order of their start; they stop in the reverse order."""
 SHORTEST_WAIT_S = 0.2
 LONGEST_WAIT_S = 10.0

@@ -10,12 +10,12 @@ from uuid import UUID, uuid4
 from ops.clock import SystemClock
 from ops.eventstore.chain import Flaw
 from ops.eventstore.client import Client
-from ops.eventstore.reader import LogReader
 from ops.eventstore.streams import LogNames, ensure_streams
 from ops.messaging.server import EmbeddedNats, credentials
 from ops.notary.head_stream import HeadStream
 from ops.notary.heads import Head
 from ops.notary.ledger import Ledger
+from ops.notary.log_source import LogSource
 from ops.notary.notary import Notary, Pace, Phase, Status
 from tests.eventlog import OwnLog, fact
 
@@ -72,7 +72,7 @@ class Following:
     def __init__(self, shop: Shop, home: Path, pace: Pace) -> None:
         self.flaws: list[Flaw] = []
         self._client = Client(shop.address("log_notary"))
-        self._reader = LogReader(self._client)
+        self._reader = LogSource(self._client)
         self.stream = HeadStream(self._client)
         now = SystemClock().now
         self.notary = Notary(
@@ -105,7 +105,7 @@ class Following:
     def stop(self) -> None:
         self.notary.stop()
         self._thread.join(DEADLINE_S)
-        self._reader.close()
+        self._reader.stop()
         self._client.close()
 
 

@@ -22,6 +22,7 @@ REGISTRY = {
     "commands": "ops.services.commands:main",
     "processes": "ops.services.processes:main",
     "projections": "ops.services.projections:main",
+    "notary": "ops.services.notary:main",
     "gateway": "ops.services.gateway:main",
     "bridge": "ops.services.bridge:main",
     "virtual-shop": "ops.services.virtual_shop:main",

@@ -64,9 +64,9 @@ class Ledger:
         return self.head.size if self.head else 0
 
     @property
-    def keys(self) -> list[Rotation]:
-        """Every key and from which size on it signs, the oldest first."""
-        return list(self._rotations)
+    def keys(self) -> list[tuple[Rotation, str]]:
+        """Every key and from which size on it signs, the oldest first, with the notes."""
+        return list(zip(self._rotations, self._key_notes, strict=False))
 
     def recall(self, kept: Mapping[str, Any]) -> None:
         """Go on from what ``words`` said when it was saved, and compare it with the stream.

@@ -17,10 +17,10 @@ import structlog
 
 from domain.shared.errors import ConflictError, ImeweError, UnavailableError
 from ops.eventstore.chain import Flaw
-from ops.eventstore.reader import LogReader
 from ops.notary.comparing import differs
 from ops.notary.keys import Rotation
 from ops.notary.ledger import FlawError, Ledger
+from ops.notary.log_source import LogSource
 from ops.notary.state import NotaryState
 
 SAVED = 50_000
@@ -75,14 +75,14 @@ class Notary:
     def __init__(
         self,
         home: Path,
-        reader: LogReader,
+        source: LogSource,
         ledger: Callable[[], Ledger],
         *,
         pace: Pace | None = None,
         on_flaw: Callable[[Flaw], None] = lambda _: None,
     ) -> None:
         self._home = home
-        self._reader = reader
+        self._source = source
         self._make_ledger = ledger
         self._pace = pace or Pace()
         self._on_flaw = on_flaw
@@ -109,7 +109,7 @@ class Notary:
     def stop(self) -> None:
         """End ``run`` soon; what was taken since the last head is taken again at the next start."""
         self._stopping.set()
-        self._reader.stop()
+        self._source.stop()
 
     def status(self) -> Status:
         """How far it is now. Raises ``UnavailableError`` when the log does not answer."""
@@ -119,13 +119,13 @@ class Notary:
             origin=self._ledger.origin,
             signed=self._ledger.signed,
             taken=state.size if state else 0,
-            log_end=self._reader.last_position(),
+            log_end=self._source.last_position(),
             flaw=self._flaw,
             trouble=self._trouble,
         )
 
-    def keys(self) -> list[Rotation]:
-        """Every key that ever signed, the oldest first."""
+    def known_keys(self) -> list[tuple[Rotation, str]]:
+        """Every key that ever signed, the oldest first, with the notes that say so."""
         return self._ledger.keys
 
     def rotate(self) -> Rotation:
@@ -177,7 +177,7 @@ class Notary:
         done = 0
         while done < state.size and not self._stopping.is_set():
             leaves = state.tree.leaves(done, min(done + COMPARED, state.size))
-            if flaw := differs(self._reader.read_raw(done, len(leaves)), leaves, after=done):
+            if flaw := differs(self._source.read_raw(done, len(leaves)), leaves, after=done):
                 raise FlawError(flaw)
             done += len(leaves)
             if done % SAVED == 0:
@@ -191,7 +191,7 @@ class Notary:
                 self._ledger.look()
                 self._prove(state)
                 self._stale = False
-            records = self._reader.read_raw(state.size, self._limit(state))
+            records = self._source.read_raw(state.size, self._limit(state))
             flaw = state.take(records)
             self._prove(state)
             if flaw is not None:
@@ -247,13 +247,13 @@ class Notary:
         return max(0.0, self._since + self._pace.seconds - time.monotonic())
 
     def _wait(self, state: NotaryState) -> None:
-        if self._reader.wait(min(LONGEST_WAIT_S, self._due_in(state))):
+        if self._source.wait(min(LONGEST_WAIT_S, self._due_in(state))):
             self._stopping.wait(GATHER_S)
         else:
             self._reaches(state.size)
 
     def _reaches(self, size: int) -> None:
-        end = self._reader.last_position()
+        end = self._source.last_position()
         if end < size:
             raise FlawError(Flaw(end + 1, f"missing: the log ends at {end}, {size} were taken"))
 

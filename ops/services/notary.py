@@ -1,0 +1,158 @@
+"""The notary service: signs the log, writes the heads out, and answers what it knows of them."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import threading
+from collections.abc import AsyncIterator, Callable
+from typing import Final
+
+import structlog
+from nats.aio.client import Client as NatsClient
+from nats.micro.service import Service
+
+from commands.tokens import Verifier
+from domain.shared.errors import ImeweError
+from ops.clock import SystemClock
+from ops.eventstore.chain import Flaw
+from ops.eventstore.client import Client
+from ops.keys import token_keys
+from ops.messaging.administration import AdministrationDesk
+from ops.messaging.command_client import report_step
+from ops.messaging.connection import address, connect
+from ops.messaging.services import register
+from ops.notary.answering import NotaryDesk
+from ops.notary.head_stream import HeadStream
+from ops.notary.ledger import Ledger
+from ops.notary.log_source import LogSource
+from ops.notary.notary import Notary, Pace
+from ops.notary.publishing import Publisher
+from ops.settings import Settings
+
+NAME: Final = "notary"
+LOG_USER: Final = "log_notary"
+STOP_S: Final = 3.0
+AGAIN_S: Final = 5.0
+YIELDING: Final = 10
+"""Niceness: people's commands go before proofs of them."""
+
+log = structlog.get_logger()
+
+
+def main(settings: Settings) -> None:
+    """Run until SIGTERM or SIGINT."""
+    os.nice(YIELDING)
+    asyncio.run(serve(settings))
+
+
+async def serve(settings: Settings) -> None:
+    """Serve until told to stop."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    async with contextlib.AsyncExitStack() as stack:
+        app = await connect(settings, NAME)
+        stack.push_async_callback(app.close)
+        announced = Announcement(app, settings)
+        await announced.begin()
+        stack.push_async_callback(announced.end)
+        files = Client(address(settings, LOG_USER))
+        stack.callback(files.close)
+        stream, clock = HeadStream(files), SystemClock()
+        source = LogSource(files)
+        stack.callback(source.stop)
+        notary = Notary(
+            settings.home,
+            source,
+            lambda: Ledger(stream, settings.home, now=clock.now),
+            pace=Pace(events=settings.head_events, seconds=settings.head_seconds),
+            on_flaw=lambda flaw: announced.from_thread(flaw, loop),
+        )
+        publisher = Publisher(stream, settings.home)
+        desk = AdministrationDesk(
+            app,
+            NAME,
+            NotaryDesk(app, notary, stream, publisher).handlers(),
+            verifier=Verifier(token_keys(settings.home).public, clock=clock),
+        )
+        await desk.open()
+        stack.push_async_callback(desk.close)
+        async with _thread(publisher.run, publisher.stop), _thread(notary.run, notary.stop) as end:
+            waiting = [asyncio.create_task(each.wait()) for each in (stopping, end)]
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            for task in waiting:
+                task.cancel()
+    if not stopping.is_set():
+        raise RuntimeError("the notary ended by itself")
+
+
+class Announcement:
+    """How the service shows itself to others; with a flaw, once there is one."""
+
+    def __init__(self, client: NatsClient, settings: Settings) -> None:
+        self._client = client
+        self._settings = settings
+        self._service: Service | None = None
+        self._telling: asyncio.Task[None] | None = None
+
+    async def begin(self, **metadata: str) -> None:
+        """Answer in the services protocol, with ``metadata``."""
+        if self._service is not None:
+            await self._service.stop()
+        self._service = await register(self._client, self._settings, NAME, metadata=metadata)
+
+    async def end(self) -> None:
+        """Answer no more."""
+        if self._telling is not None:
+            self._telling.cancel()
+        if self._service is not None:
+            await self._service.stop()
+
+    def from_thread(self, flaw: Flaw, loop: asyncio.AbstractEventLoop) -> None:
+        """Tell everybody, from whatever thread."""
+        loop.call_soon_threadsafe(self._begin_telling, flaw)
+
+    def _begin_telling(self, flaw: Flaw) -> None:
+        self._telling = asyncio.create_task(self._tell(flaw))
+
+    async def _tell(self, flaw: Flaw) -> None:
+        await self.begin(flaw=f"event {flaw.sequence}: {flaw.reason}")
+        told = {
+            "action": "notary.sign",
+            "outcome": "failed",
+            "resource": f"event {flaw.sequence}",
+            "reason": flaw.reason,
+        }
+        while True:
+            try:
+                await report_step(self._client, told)
+            except ImeweError as problem:
+                log.warning("the audit trail was not told of the flaw", reason=problem.message)
+                await asyncio.sleep(AGAIN_S)
+            else:
+                return
+
+
+@contextlib.asynccontextmanager
+async def _thread(
+    run: Callable[[], None], stop: Callable[[], None]
+) -> AsyncIterator[asyncio.Event]:
+    """A thread beside the loop, told to stop at the end; the event says that it ended."""
+    loop, ended = asyncio.get_running_loop(), asyncio.Event()
+
+    def to_its_end() -> None:
+        try:
+            run()
+        finally:
+            loop.call_soon_threadsafe(ended.set)
+
+    threading.Thread(target=to_its_end, daemon=True).start()
+    try:
+        yield ended
+    finally:
+        stop()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(STOP_S):
+                await ended.wait()
