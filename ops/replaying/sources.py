@@ -1,0 +1,70 @@
+"""Where stored events come from: a running installation, a stopped one, or a gateway."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+from domain.shared.errors import NotFoundError
+from ops.eventstore.envelope import Record
+from ops.hosting.account import server_account
+from ops.hosting.home import MARKER, held, lock_holder
+from ops.messaging.server import EmbeddedNats
+from ops.projecting.wiring import log_reader
+from ops.settings import Settings
+
+PAGE = 1000
+
+Pages = Iterator[tuple[list[Record], int]]
+"""Records in order, and the position up to which they are all that the source shows."""
+
+
+class StoredLog(Protocol):
+    """A log that gives its events as they are stored: ``ops.eventstore.reader.LogReader``."""
+
+    def last_position(self) -> int:
+        """The position of the newest event, 0 for an empty log."""
+
+    def read_raw(self, after: int, limit: int = PAGE) -> list[Record]:
+        """What follows a position."""
+
+
+@contextmanager
+def log_of(settings: Settings) -> Iterator[StoredLog]:
+    """The log of an installation, whether it runs or is stopped.
+
+    A stopped home is held, and its server runs for as long as the block does. Raises
+    ``NotFoundError`` where there is no home, ``HomeInUseError`` when somebody starts meanwhile.
+    """
+    if settings.nats_url or lock_holder(settings.home) is not None:
+        with log_reader(settings) as reader:
+            yield reader
+        return
+    demand_home(settings.home)
+    with held(settings.home):
+        server = EmbeddedNats(settings.home, server_account())
+        server.start()
+        try:
+            with log_reader(settings) as reader:
+                yield reader
+        finally:
+            server.stop()
+
+
+def demand_home(home: Path) -> None:
+    """Raises ``NotFoundError`` where no installation was."""
+    if not (home / MARKER).exists():
+        raise NotFoundError(
+            f"{home} is no home of an installation", field="home", remedy="say which: --home"
+        )
+
+
+def pages_of(log: StoredLog, *, first: int, last: int) -> Pages:
+    """The events of positions ``first`` to ``last``."""
+    after = first - 1
+    while after < last:
+        records = [each for each in log.read_raw(after, PAGE) if each.sequence <= last]
+        if not records:
+            return
+        after = records[-1].sequence
+        yield records, after
