@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from ops.cli.moments import AsOf, moment, tell
 from ops.cli.reach import (
     AsJson,
     done,
@@ -16,8 +17,9 @@ from ops.cli.reach import (
     show,
 )
 
-LIST = """query($node: ID, $material: String!) {
-  inventory(first: 100, nodeId: $node, materialType: $material) { edges { node {
+LIST = """query($node: ID, $material: String!, $then: AsOf) {
+  inventory(first: 100, nodeId: $node, materialType: $material, asOf: $then) {
+    asOf { position time } edges { node {
     id nodeId materialType lot density freeMg reservedMg consumedMg wastedMg adjustedMg } } } }"""
 _ANSWER = "inventoryId freeMg position problems { code message field remedy }"
 RECEIVE = f"""mutation($node: ID!, $material: String!, $lot: String!, $mg: Int53!,
@@ -38,6 +40,7 @@ def list_lots(
     ctx: typer.Context,
     node: Annotated[str | None, typer.Option(help="Only at this machine.")] = None,
     material: Annotated[str, typer.Option(help="Only this material.")] = "",
+    as_of: AsOf = None,
     *,
     as_json: AsJson = False,
 ) -> None:
@@ -45,8 +48,11 @@ def list_lots(
 
     Example: imewe inventory list --material PLA
     """
+    wanted = {"node": node, "material": material, "then": moment(as_of)}
     with opened(ctx) as client:
-        found = nodes_of(client.execute(LIST, {"node": node, "material": material})["inventory"])
+        answer = client.execute(LIST, wanted)["inventory"]
+    found = nodes_of(answer)
+    tell(answer["asOf"])
     amounts = ("freeMg", "reservedMg", "consumedMg", "wastedMg")
     rows = [
         (

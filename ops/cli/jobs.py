@@ -6,16 +6,19 @@ from typing import Annotated, Any
 import typer
 
 from domain.shared.errors import NotFoundError
+from ops.cli.moments import AsOf, moment, tell
 from ops.cli.reach import AsJson, done, group, nodes_of, opened, show
 from ops.cli.watching import watch_job
 
 SUBMIT = """mutation($input: SubmitJobInput!, $commandId: ID) {
   submitJob(input: $input, commandId: $commandId) {
     jobId position commandId problems { code message field remedy } } }"""
-LIST = """query($first: Int!, $status: [JobStatus!]) { jobs(first: $first, status: $status) {
+LIST = """query($first: Int!, $status: [JobStatus!], $then: AsOf) {
+  jobs(first: $first, status: $status, asOf: $then) {
+  asOf { position time }
   edges { node { id name status priority progress submissionTimestamp pieceCount } }
   pageInfo { hasNextPage endCursor } } }"""
-SHOW = """query($id: ID!) { job(id: $id) {
+SHOW = """query($id: ID!, $then: AsOf) { job(id: $id, asOf: $then) { asOf { position time }
   id name status priority progress submissionTimestamp completionTimestamp deadline position
   parts { id line name materialType quantity passed productionStatus failure
     reasons { code message remedy }
@@ -77,6 +80,7 @@ def list_jobs(
     ctx: typer.Context,
     first: Annotated[int, typer.Option(help="How many, 1 to 100.")] = 20,
     status: Annotated[list[str] | None, typer.Option(help="Only these states.")] = None,
+    as_of: AsOf = None,
     *,
     as_json: AsJson = False,
 ) -> None:
@@ -84,9 +88,12 @@ def list_jobs(
 
     Example: imewe jobs list --status IN_PROGRESS
     """
-    wanted = [each.upper() for each in status] if status else None
+    states = [each.upper() for each in status] if status else None
+    wanted = {"first": first, "status": states, "then": moment(as_of)}
     with opened(ctx) as client:
-        found = nodes_of(client.execute(LIST, {"first": first, "status": wanted})["jobs"])
+        answer = client.execute(LIST, wanted)["jobs"]
+    found = nodes_of(answer)
+    tell(answer["asOf"])
     rows = [
         (j["id"], j["name"], j["status"], j["priority"], j["pieceCount"], f"{j['progress']} %")
         for j in found
@@ -96,15 +103,18 @@ def list_jobs(
 
 
 @app.command("show")
-def show_job(ctx: typer.Context, job_id: JobId, *, as_json: AsJson = False) -> None:
-    """Show an order with its parts, its builds and its story.
+def show_job(
+    ctx: typer.Context, job_id: JobId, as_of: AsOf = None, *, as_json: AsJson = False
+) -> None:
+    """Show an order with its parts, its builds and its story, now or as it was.
 
-    Example: imewe jobs show 3f6c9b62-6c5e-5f0e-9d0a-2a3f0d1c2b4e
+    Example: imewe jobs show 3f6c9b62-6c5e-5f0e-9d0a-2a3f0d1c2b4e --as-of 2026-01-12T10:30:00Z
     """
     with opened(ctx) as client:
-        job = client.execute(SHOW, {"id": job_id})["job"]
+        job = client.execute(SHOW, {"id": job_id, "then": moment(as_of)})["job"]
     if job is None:
-        raise NotFoundError(f"there is no order {job_id}")
+        raise NotFoundError(f"there {'was' if as_of else 'is'} no order {job_id}")
+    tell(job["asOf"])
     if not as_json:
         typer.echo(f"{job['name']}: {job['status']}, {job['progress']} % made")
         for entry in job["timeline"]:

@@ -7,12 +7,15 @@ from typing import Annotated, Any
 import typer
 
 from domain.shared.errors import InvalidInputError, NotFoundError
+from ops.cli.moments import AsOf, moment, tell
 from ops.cli.reach import AsJson, done, grams, group, machine_id, nodes_of, opened, show
 
 FIELDS = """id name bridge virtual status connected execution bedClear held stopped
   run { buildId jobId programName percent }"""
-LIST = f"query {{ nodes(first: 100) {{ edges {{ node {{ {FIELDS} }} }} }} }}"
-SHOW = f"""query($id: ID!) {{ node(id: $id) {{ {FIELDS} availability emergencyStop holdReason
+LIST = f"""query($then: AsOf) {{ nodes(first: 100, asOf: $then) {{ asOf {{ position time }}
+  edges {{ node {{ {FIELDS} }} }} }} }}"""
+SHOW = f"""query($id: ID!, $then: AsOf) {{ node(id: $id, asOf: $then) {{
+  asOf {{ position time }} {FIELDS} availability emergencyStop holdReason
   disconnectReason identity epoch uptime buildsEnded profileVersion position
   conditions {{ level type code text }}
   capabilities {{ types materials maxSize {{ x y z }} precision maxNozzleC maxBedC inspection }}
@@ -38,13 +41,15 @@ Named = Annotated[str, typer.Argument(help="The machine's name or id.")]
 
 
 @app.command("list")
-def list_nodes(ctx: typer.Context, *, as_json: AsJson = False) -> None:
+def list_nodes(ctx: typer.Context, as_of: AsOf = None, *, as_json: AsJson = False) -> None:
     """List machines.
 
     Example: imewe nodes list
     """
     with opened(ctx) as client:
-        found = nodes_of(client.execute(LIST)["nodes"])
+        answer = client.execute(LIST, {"then": moment(as_of)})["nodes"]
+    found = nodes_of(answer)
+    tell(answer["asOf"])
     rows = [
         (
             node["id"],
@@ -61,20 +66,25 @@ def list_nodes(ctx: typer.Context, *, as_json: AsJson = False) -> None:
 
 
 @app.command("show")
-def show_node(ctx: typer.Context, node: Named, *, as_json: AsJson = False) -> None:
+def show_node(
+    ctx: typer.Context, node: Named, as_of: AsOf = None, *, as_json: AsJson = False
+) -> None:
     """Show a machine with its capabilities and its material.
 
     Example: imewe nodes show prusa-1
     """
     with opened(ctx) as client:
-        found = client.execute(SHOW, {"id": machine_id(client, node)})["node"]
+        wanted = {"id": machine_id(client, node), "then": moment(as_of)}
+        found = client.execute(SHOW, wanted)["node"]
     if found is None:
-        raise NotFoundError(f"there is no machine {node}")
+        raise NotFoundError(f"there {'was' if as_of else 'is'} no machine {node}")
+    tell(found["asOf"])
     shown = {**found, "run": found["run"] and found["run"]["programName"]}
     shown["machine"] = _links(found)
     shown["lots"] = ", ".join(
         f"{lot['materialType']} {lot['lot']}: {grams(lot['freeMg'])} free" for lot in found["lots"]
     )
+    shown.pop("asOf")
     show(found, as_json=as_json, headings=("what", "value"), rows=shown.items())
 
 

@@ -4,9 +4,11 @@ from typing import Annotated, Any
 
 import typer
 
+from ops.cli.moments import AsOf, moment, tell
 from ops.cli.reach import AsJson, done, group, nodes_of, opened, show
 
-LIST = """query { accounts(first: 100) { edges { node {
+LIST = """query($then: AsOf) { accounts(first: 100, asOf: $then) {
+  asOf { position time } edges { node {
   id name mail closed openedAt grants { role organisationId } } } } }"""
 _ANSWER = "accountId position problems { code message field remedy }"
 ADD = f"""mutation($mail: String!, $name: String!, $password: String!, $role: Role!) {{
@@ -28,13 +30,15 @@ RoleName = Annotated[
 
 
 @app.command("list")
-def list_users(ctx: typer.Context, *, as_json: AsJson = False) -> None:
-    """List accounts; names and mails are shown to admins.
+def list_users(ctx: typer.Context, as_of: AsOf = None, *, as_json: AsJson = False) -> None:
+    """List accounts and their roles; names and mails are shown to admins.
 
-    Example: imewe users list
+    Example: imewe users list --as-of 2026-01-12T10:30:00Z
     """
     with opened(ctx) as client:
-        found = nodes_of(client.execute(LIST)["accounts"])
+        answer = client.execute(LIST, {"then": moment(as_of)})["accounts"]
+    found = nodes_of(answer)
+    tell(answer["asOf"])
     rows = [
         (a["id"], a["name"], a["mail"], _roles(a), a["openedAt"], "closed" if a["closed"] else "")
         for a in found
