@@ -1,5 +1,6 @@
 """What the gateway asks of the rest of the system. ``ops`` brings the adapters."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -107,6 +108,17 @@ class Administration(Protocol):
         """
 
 
+class StoredLog(Protocol):
+    """The log as it is stored, for those who audit it."""
+
+    async def read(self, after: int, limit: int) -> list[dict[str, Any]]:
+        """What follows a position: ``sequence``, ``time``, ``subject``, ``headers``, and ``text``
+        or ``body`` (base64)."""
+
+    async def last_position(self) -> int:
+        """The position of the newest event, 0 for an empty log."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gateway:
     """Everything a request may use.
@@ -124,6 +136,7 @@ class Gateway:
     people: People
     trail: AuditTrail
     administration: Administration
+    log: StoredLog
     denials: Denials
     sign_in: SignIn
     verifier: Verifier
@@ -132,6 +145,8 @@ class Gateway:
     new_id: Callable[[], str]
     decode: Decode
     whereabouts: KnownNodes = field(default_factory=KnownNodes)
+    hashing: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
+    """Read models are hashed one at a time: each keeps a connection and a snapshot for long."""
     health: Callable[[], list[str]] = field(default=list)
     production: bool = False
     upload_limit_bytes: int = UPLOAD_LIMIT_BYTES

@@ -168,6 +168,19 @@ class FakeAdministration:
         return self.answers.get(verb, {})
 
 
+class FakeLog:
+    """A log of the events in ``events``, as they are stored."""
+
+    def __init__(self) -> None:
+        self.events: list[dict[str, Any]] = []
+
+    async def read(self, after: int, limit: int) -> list[dict[str, Any]]:
+        return [each for each in self.events if each["sequence"] > after][:limit]
+
+    async def last_position(self) -> int:
+        return len(self.events)
+
+
 class FakeFiles:
     """Counts what streams in and keeps the largest chunk's size."""
 
@@ -247,6 +260,7 @@ class Bench:
         self.faults = FakeFaults()
         self.people = FakePeople()
         self.administration = FakeAdministration()
+        self.log = FakeLog()
         self.files = FakeFiles()
         self.telemetry = FakeTelemetry()
         parts: dict[str, Any] = {
@@ -258,6 +272,7 @@ class Bench:
             "people": self.people,
             "trail": self.trail,
             "administration": self.administration,
+            "log": self.log,
             "denials": Denials(self.trail.tell),
             "sign_in": SignIn(
                 self.passwords, self.signer, clock=self.clock, new_id=new_id, ttl_s=900

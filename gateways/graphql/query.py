@@ -17,6 +17,7 @@ from gateways.graphql.fields import resolved
 from gateways.graphql.pages import Connection, page_size, place
 from gateways.graphql.past import AsOf
 from gateways.graphql.proof import ProofQuery
+from gateways.graphql.replaying import ReplayQuery
 from gateways.graphql.scalars import Instant, Position
 from gateways.graphql.types.audit import AuditEntry
 from gateways.graphql.types.history import Event, Kpi
@@ -52,7 +53,7 @@ class Period(StrEnum):
 
 
 @strawberry.type(description="What can be asked.")
-class Query(ExplainingQuery, ErasureQuery, ProofQuery):
+class Query(ExplainingQuery, ErasureQuery, ProofQuery, ReplayQuery):
     @resolved("Who the token belongs to.")
     def me(self, info: Info) -> Me:
         person = info.context.caller.person()

@@ -15,6 +15,7 @@ from gateways.graphql.context import Info
 from gateways.graphql.fields import watched
 from gateways.graphql.live import Watch
 from gateways.graphql.query import uuid_of
+from gateways.graphql.replaying import ReplaySubscription
 from gateways.graphql.scalars import Position
 from gateways.graphql.types.history import Event
 from gateways.graphql.types.jobs import Job
@@ -33,7 +34,7 @@ GRACE_S = 1.0
 
 
 @strawberry.type(description="What can be watched.")
-class Subscription:
+class Subscription(ReplaySubscription):
     @watched("An order now, and whenever anything of it is different, until it has ended.")
     async def job_updated(self, info: Info, job_id: strawberry.ID) -> AsyncGenerator[Job, None]:
         wanted = _known(job_id, "order", "jobId")

@@ -41,6 +41,7 @@ from ops.messaging.gateway_links import (
 )
 from ops.messaging.services import register
 from ops.messaging.space import demand_room
+from ops.messaging.stored_events import StoredEvents
 from ops.settings import Settings
 
 CONNECTIONS = 8
@@ -112,6 +113,7 @@ async def built(settings: Settings) -> AsyncIterator[tuple[Gateway, Client]]:
         client = await connect(settings, "gateway", reconnected_cb=on_reconnect)
         trail = NatsAuditTrail(client)
         denials = Denials(trail.tell)
+        stored = StoredEvents(settings)
         departed = Departed()
         following: asyncio.Task[None] | None = None
         try:
@@ -132,6 +134,7 @@ async def built(settings: Settings) -> AsyncIterator[tuple[Gateway, Client]]:
                     people=NatsPeople(client),
                     trail=trail,
                     administration=NatsAdministration(client),
+                    log=stored,
                     denials=denials,
                     sign_in=SignIn(
                         NatsPasswordCheck(client),
@@ -156,6 +159,7 @@ async def built(settings: Settings) -> AsyncIterator[tuple[Gateway, Client]]:
                 following.cancel()
                 await asyncio.gather(following, return_exceptions=True)
             await denials.close()
+            stored.close()
             await client.close()
 
 
