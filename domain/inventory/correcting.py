@@ -108,17 +108,19 @@ def reassign_consumption(
         "reason": words,
     }
     new = taken_over(target.version + 1, {**fields, "account": use.account})
+    back = bookings(given, without_use(given, build_id))
+    used = bookings(taken, with_use(taken, new))
     source.rebook(
         Inventory.ConsumptionHandedOver,
         to_inventory_id=str(target.id),
-        bookings=bookings(given, without_use(given, build_id)),
+        bookings=back,
         **fields,
     )
     target.rebook(
         Inventory.ConsumptionTakenOver,
         account=use.account,
         from_inventory_id=str(source.id),
-        bookings=bookings(taken, with_use(taken, new)),
+        bookings=used,
         **fields,
     )
 

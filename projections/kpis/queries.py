@@ -58,7 +58,7 @@ async def kpis(
     hours = await _hours(connection, organisation_id, begins[0], until)
     nodes, downtimes = await _links(connection, organisation_id)
     return [
-        _figures(
+        figures_in(
             organisation_id, begin, min(begin + _LENGTH[period], until), hours, nodes, downtimes
         )
         for begin in begins
@@ -71,7 +71,7 @@ async def month(
     """The figures of a month as they are known now, corrections and late events included."""
     hours = await _hours(connection, organisation_id, since, until)
     nodes, downtimes = await _links(connection, organisation_id)
-    return _figures(organisation_id, since, until, hours, nodes, downtimes)
+    return figures_in(organisation_id, since, until, hours, nodes, downtimes)
 
 
 async def sources(
@@ -179,7 +179,7 @@ async def _links(
     )
 
 
-def _figures(
+def figures_in(
     organisation_id: str,
     since: datetime,
     until: datetime,
@@ -187,6 +187,8 @@ def _figures(
     nodes: list[SubjectRow],
     downtimes: list[DowntimeRow],
 ) -> KpiRow:
+    """The figures of a period from the rows behind it: hours, machines, and their downtimes that
+    count. Intervals that still go on are counted up to ``until``."""
     inside = [asdict(row) for row in hours if since <= row.hour < until]
     sums = {name: sum(row[name] for row in inside) for name in FIGURES}
     for node in nodes:
