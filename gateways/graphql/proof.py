@@ -65,6 +65,11 @@ class AuditFlaw:
     sequence: Position = described("The first event that is not as it should be.")
     reason: str = described("What is wrong with it.")
 
+    @classmethod
+    def of(cls, told: Mapping[str, Any]) -> Self:
+        """From the notary's answer."""
+        return cls(sequence=Position(told["sequence"]), reason=told["reason"])
+
 
 @strawberry.type(description="Where signed texts are written besides the log's own server.")
 class AuditPlace:
@@ -96,7 +101,7 @@ class AuditStatus:
             size_signed=Position(told["signed"]),
             unsigned_tail=told["unsigned_tail"],
             key_number=told["key"],
-            flaw=AuditFlaw(Position(flaw["sequence"]), flaw["reason"]) if flaw else None,
+            flaw=AuditFlaw.of(flaw) if flaw else None,
             trouble=told["trouble"],
             places=[AuditPlace(**place) for place in told["places"]],
         )
