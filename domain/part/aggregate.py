@@ -378,8 +378,7 @@ class Part(ImeweAggregate):
     def _piece_queued(self, piece: int, build_id: str, node_id: str) -> None:
         self.pieces[piece] = PieceStatus.QUEUED.value
         self.builds[build_id] = piece
-        if PieceStatus.ORDERED not in self.pieces:
-            self.missing = []
+        self._forget_what_nobody_misses()
 
     @event(PieceReturned)
     def _piece_returned(self, piece: int, build_id: str) -> None:
@@ -410,6 +409,7 @@ class Part(ImeweAggregate):
     @event(PieceCancelled)
     def _piece_cancelled(self, piece: int) -> None:
         self.pieces[piece] = PieceStatus.CANCELLED.value
+        self._forget_what_nobody_misses()
 
     @event(CancelRequested)
     def _cancel_requested(self) -> None:
@@ -418,7 +418,13 @@ class Part(ImeweAggregate):
             PieceStatus.CANCELLED.value if piece == PieceStatus.ORDERED else piece
             for piece in self.pieces
         ]
+        self._forget_what_nobody_misses()
 
     @event(Failed)
     def _failed(self, reason: str) -> None:
         self.verdict = JobStatus.FAILED.value
+
+    def _forget_what_nobody_misses(self) -> None:
+        """Without a waiting piece no machine is missing; one that waits later says so anew."""
+        if PieceStatus.ORDERED not in self.pieces:
+            self.missing = []

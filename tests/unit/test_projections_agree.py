@@ -91,6 +91,8 @@ LOT_STEPS: list[Step] = [
 
 NODE_DAYS = [[0, 2, 9, 5, 7, 8, 9, 4], [0, 2, 9, 5, 8]]
 PART_DAYS = [[0, 2, 3, 5, 7, 9], [0, 2, 3, 5, 7, 8], [0, 2, 3, 5, 11, 9]]
+CANCELLED_WHILE_QUEUED = [(0, 0), (2, 0), (3, 0), (4, 0), (11, 1), (5, 0)]
+"""The last waiting piece is cancelled, and then one that was queued waits again."""
 LOT_DAYS = [[0, 1, 3], [0, 1, 4]]
 
 
@@ -161,6 +163,7 @@ def test_a_node_is_folded_as_the_aggregate_folds_it(taken: Taken) -> None:
 
 
 @example([(PART_STEPS[step], 1) for step in PART_DAYS[-1]], 2)
+@example([(PART_STEPS[step], value) for step, value in CANCELLED_WHILE_QUEUED], 2)
 @given(steps_of(PART_STEPS, PART_DAYS), st.integers(1, 3))
 @settings(max_examples=300, deadline=None)
 def test_a_part_and_its_pieces_are_folded_as_the_aggregate_folds_them(
