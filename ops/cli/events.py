@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from ops.cli import explaining
 from ops.cli.reach import AsJson, group, nodes_of, opened, show
 
 FIELDS = "position topic kind aggregateId version actor occurredAt recordedAt hash body"
@@ -14,7 +15,12 @@ LIST = f"""query($first: Int!, $after: Position, $id: ID, $kind: String!, $newes
 TAIL = f"""subscription($after: Position, $kinds: [String!]) {{
   eventTail(afterSequence: $after, kinds: $kinds) {{ {FIELDS} }} }}"""
 
-app = group("The log as it was recorded.")
+app = group("The log as it was recorded, and what follows from it.")
+app.command("show")(explaining.show_event)
+app.command("tree")(explaining.show_tree)
+app.command("state")(explaining.show_state)
+app.command("diff")(explaining.show_diff)
+app.command("explain")(explaining.explain)
 
 
 @app.command("list")

@@ -1,7 +1,7 @@
 """Reads the log up to what a recorded choice of a machine saw, and makes the choice again."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Final, Protocol
 
 import orjson
@@ -45,6 +45,10 @@ class Reexecution:
     def same(self) -> bool:
         """Whether the same node is chosen on the same grounds."""
         return not self.differences
+
+    def as_json(self) -> dict[str, Any]:
+        """For programs."""
+        return {"same": self.same, "told": self.told(), **asdict(self)}
 
     def told(self) -> str:
         """In plain words."""
