@@ -16,6 +16,7 @@ from ops.bench.result import BenchResult, machine
 BENCHES = {
     "store": "ops.bench.store",
     "projecting": "ops.bench.projecting",
+    "asof": "ops.bench.asof",
     "streaming": "ops.bench.streaming",
     "gateway": "ops.bench.gateway_load",
     "rest": "ops.bench.rest",
