@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from ops.cli import explaining
+from ops.cli.exporting import export
 from ops.cli.reach import AsJson, group, nodes_of, opened, show
 
 FIELDS = "position topic kind aggregateId version actor occurredAt recordedAt hash body"
@@ -21,6 +22,7 @@ app.command("tree")(explaining.show_tree)
 app.command("state")(explaining.show_state)
 app.command("diff")(explaining.show_diff)
 app.command("explain")(explaining.explain)
+app.command("export")(export)
 
 
 @app.command("list")

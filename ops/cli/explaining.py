@@ -39,11 +39,10 @@ def show_event(ctx: typer.Context, event: EventId, *, as_json: AsJson = False) -
         return
     console = Console()
     console.print(Text(found["words"], style="bold"))
-    rows = Table.grid(padding=(0, 2))
     for name, value in found["event"].items():
         if name != "body":
-            rows.add_row(Text(name, style="dim"), Text(str(value)))
-    console.print(rows)
+            line = Text(f"{name:<16}", style="dim").append(str(value), style="default")
+            console.print(line, soft_wrap=True)
     console.print_json(data=found["event"]["body"])
 
 
