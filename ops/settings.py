@@ -17,6 +17,7 @@ LEAST_STORE_BYTES = (1 << 30) + (128 << 20)
 """The bounded streams beside the log need 1 GiB; the rest is shared with the log."""
 
 LogFormat = Literal["console", "json"]
+Switching = Literal["automatic", "manual"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +32,8 @@ class Settings:
     ``log_format`` is ``console`` or ``json``. ``production`` hides the schema from strangers.
     ``upload_limit_bytes`` bounds one file. ``bridge_id`` is whose machines ``imewe run bridge``
     drives; ``local`` is the bridge inside ``imewe up``. ``head_events`` and ``head_seconds`` say
-    after how much, or how long, the notary signs what is new in the log.
+    after how much, or how long, the notary signs what is new in the log. ``projections_switch``:
+    ``manual`` lets a new version of a read model wait for ``imewe projections switch``.
     """
 
     home: Path
@@ -49,6 +51,7 @@ class Settings:
     production: bool = False
     upload_limit_bytes: int = 1 << 30
     bridge_id: str = "local"
+    projections_switch: Switching = "automatic"
     head_events: int = 1000
     head_seconds: int = 60
     long_tests: bool = False
@@ -89,6 +92,7 @@ class Settings:
             bridge_id=word(
                 "IMEWE_BRIDGE_ID", given.get("IMEWE_BRIDGE_ID") or _default("bridge_id")
             ),
+            projections_switch=_switching(given),
             head_events=_number(
                 given, "IMEWE_HEAD_EVENTS", default=1000, lowest=1, highest=1_000_000
             ),
@@ -141,6 +145,16 @@ def _log_format(given: Mapping[str, str]) -> LogFormat:
             f"IMEWE_LOG_FORMAT is {value!r}, not console or json", field="IMEWE_LOG_FORMAT"
         )
     return cast(LogFormat, value)
+
+
+def _switching(given: Mapping[str, str]) -> Switching:
+    value = given.get("IMEWE_PROJECTIONS_SWITCH") or "automatic"
+    if value not in ("automatic", "manual"):
+        raise InvalidInputError(
+            f"IMEWE_PROJECTIONS_SWITCH is {value!r}, not automatic or manual",
+            field="IMEWE_PROJECTIONS_SWITCH",
+        )
+    return cast(Switching, value)
 
 
 def _switch(given: Mapping[str, str], name: str) -> bool:

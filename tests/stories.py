@@ -105,6 +105,20 @@ class MemoryLog:
             found.append(event)
         return found
 
+    def last_position(self) -> int:
+        return len(self.events)
+
+    def events_of(
+        self, aggregate_id: str, *, first: int, upto: int
+    ) -> tuple[list[RecordedEvent], PoisonEventError | None]:
+        found: list[RecordedEvent] = []
+        for event in self.events[first - 1 : upto]:
+            if str(event.aggregate_id) == aggregate_id:
+                if event.position in self.poison:
+                    return found, _poisoned(event)
+                found.append(event)
+        return found, None
+
     def wait(self, timeout: float) -> bool:
         return False
 

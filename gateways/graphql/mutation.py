@@ -22,6 +22,7 @@ from gateways.graphql.payloads import (
     PartPayload,
 )
 from gateways.graphql.problems import problem_of
+from gateways.graphql.projecting import ProjectionMutation
 from gateways.graphql.proof import ProofMutation
 from gateways.graphql.scalars import EXACT, Instant, Int53
 from gateways.graphql.stopping import clear_fault, clear_stop, stop_node
@@ -34,7 +35,7 @@ CommandId = Annotated[
 
 
 @strawberry.type(description="What can be done.")
-class Mutation(ErasureMutation, ProofMutation):
+class Mutation(ErasureMutation, ProofMutation, ProjectionMutation):
     @resolved("Exchange mail and password for a token of a short life.")
     async def login(self, info: Info, mail: str, password: str) -> LoginPayload:
         try:

@@ -16,6 +16,7 @@ from gateways.graphql.explaining import ExplainingQuery
 from gateways.graphql.fields import resolved
 from gateways.graphql.pages import Connection, page_size, place
 from gateways.graphql.past import AsOf
+from gateways.graphql.projecting import ProjectionQuery
 from gateways.graphql.proof import ProofQuery
 from gateways.graphql.replaying import ReplayQuery
 from gateways.graphql.scalars import Instant, Position
@@ -53,7 +54,7 @@ class Period(StrEnum):
 
 
 @strawberry.type(description="What can be asked.")
-class Query(ExplainingQuery, ErasureQuery, ProofQuery, ReplayQuery):
+class Query(ExplainingQuery, ErasureQuery, ProofQuery, ReplayQuery, ProjectionQuery):
     @resolved("Who the token belongs to.")
     def me(self, info: Info) -> Me:
         person = info.context.caller.person()

@@ -14,6 +14,7 @@ from domain.shared.errors import NotFoundError
 from gateways.graphql.context import Info
 from gateways.graphql.fields import watched
 from gateways.graphql.live import Watch
+from gateways.graphql.projecting import ProjectionSubscription
 from gateways.graphql.query import uuid_of
 from gateways.graphql.replaying import ReplaySubscription
 from gateways.graphql.scalars import Position
@@ -34,7 +35,7 @@ GRACE_S = 1.0
 
 
 @strawberry.type(description="What can be watched.")
-class Subscription(ReplaySubscription):
+class Subscription(ReplaySubscription, ProjectionSubscription):
     @watched("An order now, and whenever anything of it is different, until it has ended.")
     async def job_updated(self, info: Info, job_id: strawberry.ID) -> AsyncGenerator[Job, None]:
         wanted = _known(job_id, "order", "jobId")

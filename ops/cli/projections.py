@@ -1,138 +1,301 @@
-"""`imewe projections`: the read models, how far they are, and rebuilding them from the log."""
+"""`imewe projections`: the read models, and building them anew beside the ones in use."""
 
-import json
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict
-from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-import psycopg
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from domain.shared.errors import InvalidInputError
+from domain.shared.errors import InvalidInputError, NotFoundError
+from ops.cli.client import Client, error_of
+from ops.cli.reach import AsJson, group, opened, show
 from ops.cli.refusals import EXIT_REFUSED
-from ops.hosting.errors import NotRunningError
-from ops.projecting.places import Connection
-from ops.projecting.rebuild import rebuild as rebuild_one
-from ops.projecting.status import ParkedKey, ProjectionStatus, parked, statuses
-from ops.projecting.wiring import connected, log_reader
-from ops.settings import Settings
-from projections.catalogue import CATALOGUE, projection_named
 
-app = typer.Typer(help="Read models: list, status, rebuild.", no_args_is_help=True)
+LOOK_S = 0.25
+OPERATION = "operation { name verb state phase done goal startedBy beganAt result error }"
+BUILDS = "builds { schema version state position unattended startedBy changedAt error }"
+STATUS = f"""{{ projections {{ logPosition automatic projections {{
+  name releaseVersion version schema position parked staleSince tables
+  {BUILDS} {OPERATION} }} }} }}"""
+PLAN = """query($name: String!) { projectionPlan(name: $name) {
+  name live liveVersion releaseVersion livePosition events eventsPerS measuredBy seconds
+  liveBytes diskBytes freeBytes candidate previous leftovers steps } }"""
+PARKED = """query($name: String!) { parkedKeys(name: $name) {
+  projection key position reason skipped } }"""
+DIFF = """query($name: String!, $of: String!, $first: Int!, $after: Int!) {
+  projectionDiff(name: $name, of: $of, first: $first, after: $after) {
+    live candidate position
+    tables { of added removed changed columnsAdded columnsRemoved }
+    rows { number of kind key withheld changes { column before after }
+      event { position topic aggregateId actor at } } } }"""
+PAYLOAD = f"{{ {OPERATION} problems {{ code message field remedy }} }}"
 
-Home = Annotated[Path | None, typer.Option(help="The installation's folder.")]
-Json = Annotated[bool, typer.Option("--json", help="For programs.")]
+app = group("Read models: look, build anew, compare, switch, roll back.")
+
+Name = Annotated[str, typer.Argument(help="The projection; see `list`.")]
 
 
 @app.command("list")
-def list_projections(*, as_json: Json = False) -> None:
-    """Name the projections of this version and their tables.
+def list_projections(ctx: typer.Context, *, as_json: AsJson = False) -> None:
+    """Name the projections, their schemas and what is done to them.
 
     Example: imewe projections list
     """
-    shown = [
-        {"name": p.name, "version": p.version, "tables": [t.name for t in p.tables]}
-        for p in CATALOGUE
-    ]
-    if as_json:
-        typer.echo(json.dumps(shown))
-        return
-    table = Table("projection", "version", "tables")
-    for each in CATALOGUE:
-        table.add_row(each.name, str(each.version), ", ".join(t.name for t in each.tables))
-    Console().print(table)
+    with opened(ctx) as client:
+        found = client.execute(STATUS)["projections"]["projections"]
+    rows = [
+        (each["name"], built["schema"], built["version"], built["state"], built["position"],
+         built["startedBy"], built["error"])
+        for each in found
+        for built in each["builds"]
+    ]  # fmt: skip
+    headings = ("projection", "schema", "version", "state", "position", "by", "error")
+    show(found, as_json=as_json, headings=headings, rows=rows)
 
 
 @app.command()
-def status(home: Home = None, *, as_json: Json = False) -> None:
-    """Show positions, the log's end and parked aggregates; exit code 1 when one is stale.
+def status(ctx: typer.Context, *, as_json: AsJson = False) -> None:
+    """Show positions, the log's end and parked objects; exit code 1 when one is stale.
 
     Example: imewe projections status --json
     """
-    settings = Settings.from_environment(home)
-    with _database(settings) as connection, log_reader(settings) as reader:
-        found, left = statuses(connection), parked(connection)
-        last = reader.last_position()
-    if as_json:
-        answer = {
-            "log": last,
-            "projections": [asdict(each) for each in found],
-            "parked": [asdict(each) for each in left],
-        }
-        typer.echo(json.dumps(answer))
-    else:
-        _show(found, left, last)
-    if left:
+    with opened(ctx) as client:
+        found = client.execute(STATUS)["projections"]
+    end = int(found["logPosition"])
+    rows = [
+        (each["name"], each["version"], each["schema"] or "not run yet", each["position"],
+         max(0, end - int(each["position"])), each["parked"], _state(each["operation"]))
+        for each in found["projections"]
+    ]  # fmt: skip
+    headings = ("projection", "version", "schema", "position", "behind", "parked", "last done")
+    show(found, as_json=as_json, headings=headings, rows=rows)
+    if any(each["parked"] for each in found["projections"]):
         raise typer.Exit(EXIT_REFUSED)
 
 
 @app.command()
+def plan(ctx: typer.Context, name: Name, *, as_json: AsJson = False) -> None:
+    """Say what building one anew would do: events, time, disk, what is there already.
+
+    Example: imewe projections plan jobs
+    """
+    with opened(ctx) as client:
+        found = client.execute(PLAN, {"name": name})["projectionPlan"]
+    rows = [(key, ", ".join(v) if isinstance(v, list) else v) for key, v in found.items()]
+    show(found, as_json=as_json, headings=("what", "value"), rows=rows)
+
+
+@app.command()
+def build(ctx: typer.Context, name: Name, *, as_json: AsJson = False) -> None:
+    """Fold the log into a candidate beside the one in use, which goes on being read.
+
+    Example: imewe projections build jobs
+    """
+    _do(ctx, "buildProjection", name, as_json=as_json)
+
+
+@app.command()
+def diff(
+    ctx: typer.Context,
+    name: Name,
+    *,
+    of: Annotated[str, typer.Option(help="One table only.")] = "",
+    first: Annotated[int, typer.Option(help="Rows shown of a table, 0 to 100.")] = 10,
+    after: Annotated[int, typer.Option(help="Go on behind this number.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Compare the candidate with the one in use; `--after` pages through the last comparison.
+
+    Example: imewe projections diff jobs --of jobs
+    """
+    with opened(ctx) as client:
+        if not after:
+            _finished(client, "diffProjection", {"name": name}, as_json=as_json)
+        asked = {"name": name, "of": of, "first": first, "after": after}
+        found = client.execute(DIFF, asked)["projectionDiff"]
+    if as_json:
+        show(found, as_json=True)
+        return
+    typer.echo(f"{found['live']} and {found['candidate']} at position {found['position']}")
+    show(
+        found,
+        as_json=False,
+        headings=("table", "added", "removed", "changed", "new columns", "gone columns"),
+        rows=[
+            (t["of"], t["added"], t["removed"], t["changed"], *map(", ".join, _columns(t)))
+            for t in found["tables"]
+        ],
+    )
+    for row in found["rows"]:
+        _show_row(row)
+
+
+@app.command()
+def switch(ctx: typer.Context, name: Name, *, as_json: AsJson = False) -> None:
+    """Let readers look at the candidate; the one before is kept up to date for a rollback.
+
+    Example: imewe projections switch jobs
+    """
+    _do(ctx, "switchProjection", name, as_json=as_json)
+
+
+@app.command()
+def rollback(ctx: typer.Context, name: Name, *, as_json: AsJson = False) -> None:
+    """Let readers look at the schema before again.
+
+    Example: imewe projections rollback jobs
+    """
+    _do(ctx, "rollbackProjection", name, as_json=as_json)
+
+
+@app.command()
+def drop(
+    ctx: typer.Context,
+    name: Name,
+    *,
+    schema: Annotated[str, typer.Option(help="Which, where there are several.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Drop a schema that is not in use, once nobody reads it any more.
+
+    Example: imewe projections drop jobs
+    """
+    _do(ctx, "dropProjectionSchema", name, as_json=as_json, schema=schema)
+
+
+@app.command()
 def rebuild(
-    name: Annotated[str | None, typer.Argument(help="Which one; see `list`.")] = None,
-    home: Home = None,
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(help="Which one; see `list`.")] = "",
     *,
     everything: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Fold the whole log into fresh tables and let readers look there; nobody has to wait.
+    """Build, switch and drop in one; nobody has to wait.
 
     Example: imewe projections rebuild jobs
     """
-    if (name is None) != everything:
+    if bool(name) == everything:
         raise InvalidInputError("name one projection, or say --all", field="name")
-    settings = Settings.from_environment(home)
-    chosen = CATALOGUE if name is None else (projection_named(name),)
-    made = []
-    for projection in chosen:
-        began = time.monotonic()
-        with _database(settings) as connection, log_reader(settings) as reader:
-            rebuilt = rebuild_one(connection, reader, projection)
-        took = round(time.monotonic() - began, 3)
-        made.append({**asdict(rebuilt), "seconds": took})
-        if not as_json:
-            typer.echo(
-                f"{rebuilt.name}: {rebuilt.events} events in {took:g} s, now {rebuilt.schema}"
-                f" at position {rebuilt.position}, {rebuilt.parked} parked"
-            )
+    with opened(ctx) as client:
+        found = client.execute(STATUS)["projections"]["projections"] if everything else []
+        made = [
+            _finished(client, "rebuildProjection", {"name": each}, as_json=as_json)
+            for each in ([name] if name else [each["name"] for each in found])
+        ]
+    show(
+        made,
+        as_json=as_json,
+        headings=("projection", "schema", "position", "events", "seconds", "parked"),
+        rows=[
+            (m["name"], m["schema"], m["position"], m["events"], round(m["seconds"], 3),
+             m["parked"])
+            for m in made
+        ],
+    )  # fmt: skip
+
+
+@app.command()
+def parked(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(help="One projection's only.")] = "",
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """List objects with an event that could not be folded, and why.
+
+    Example: imewe projections parked jobs
+    """
+    with opened(ctx) as client:
+        found = client.execute(PARKED, {"name": name})["parkedKeys"]
+    headings = ("projection", "id", "position", "skipped", "reason")
+    rows = [(p["projection"], p["key"], p["position"], p["skipped"], p["reason"]) for p in found]
+    show(found, as_json=as_json, headings=headings, rows=rows)
+
+
+@app.command()
+def retry(
+    ctx: typer.Context,
+    name: Name,
+    key: Annotated[str, typer.Argument(help="One object only.")] = "",
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Fold the events of parked objects again, once the fault is repaired.
+
+    Example: imewe projections retry jobs
+    """
+    with opened(ctx) as client:
+        done = _finished(client, "retryParked", {"name": name, "key": key}, as_json=as_json)
+    rows = [(each["key"], each["position"], each["reason"]) for each in done["left"]]
+    if not as_json:
+        typer.echo(f"{len(done['gone_on'])} go on, {len(rows)} stay parked")
+    if rows or as_json:
+        show(done, as_json=as_json, headings=("id", "position", "reason"), rows=rows)
+    if rows:
+        raise typer.Exit(EXIT_REFUSED)
+
+
+def _do(ctx: typer.Context, mutation: str, name: str, *, as_json: bool, **more: str) -> None:
+    with opened(ctx) as client:
+        done = _finished(client, mutation, {"name": name, **more}, as_json=as_json)
+    words = ", ".join(f"{key} {value}" for key, value in done.items() if key != "name")
     if as_json:
-        typer.echo(json.dumps(made))
+        show(done, as_json=True)
+    else:
+        typer.echo(f"{name}: {words}")
 
 
-@contextmanager
-def _database(settings: Settings) -> Iterator[Connection]:
-    try:
-        connection = connected(settings)
-    except psycopg.OperationalError as error:
-        raise NotRunningError(
-            f"the database does not answer: {str(error).strip()}", remedy="imewe up"
-        ) from error
-    with connection:
-        yield connection
+def _finished(
+    client: Client, mutation: str, asked: dict[str, str], *, as_json: bool
+) -> dict[str, Any]:
+    """Have it done and wait for the end; its result. Raises what the service refuses."""
+    declared = ", ".join(f"${each}: String!" for each in asked)
+    handed = ", ".join(f"{each}: ${each}" for each in asked)
+    document = f"mutation({declared}) {{ {mutation}({handed}) {PAYLOAD} }}"
+    operation = client.command(document, asked)["operation"]
+    said = ""
+    while operation["state"] == "RUNNING":
+        words = _progress(operation)
+        if words != said and not as_json:
+            said = words
+            typer.echo(words, err=True)
+        time.sleep(LOOK_S)
+        operation = _operation(client, asked["name"])
+    if operation["state"] == "FAILED":
+        raise error_of(operation["error"])
+    return dict(operation["result"])
 
 
-def _show(found: list[ProjectionStatus], left: list[ParkedKey], last: int) -> None:
-    console = Console()
-    console.print(f"the log ends at {last}")
-    table = Table("projection", "version", "schema", "position", "behind", "parked")
-    for each in found:
-        behind = str(last - each.position)
-        table.add_row(
-            each.name,
-            str(each.version),
-            each.schema or "not run yet",
-            str(each.position),
-            behind,
-            str(each.parked),
-        )
-    console.print(table)
-    for key in left:
-        console.print(
-            f"{key.projection}: {key.key} is stale since {key.position}"
-            f" ({key.skipped} later events skipped): {key.reason}",
-            markup=False,
+def _operation(client: Client, name: str) -> dict[str, Any]:
+    for each in client.execute(STATUS)["projections"]["projections"]:
+        if each["name"] == name and each["operation"]:
+            return dict(each["operation"])
+    raise NotFoundError(f"nothing is known of {name} any more", field="name")
+
+
+def _progress(operation: dict[str, Any]) -> str:
+    done, goal = operation["done"], operation["goal"]
+    share = f" {done} of {goal} ({100 * done // goal} %)" if goal else ""
+    return f"{operation['name']}: {operation['phase'] or operation['verb']}{share}"
+
+
+def _state(operation: dict[str, Any] | None) -> str:
+    return f"{operation['verb']} {operation['state'].lower()}" if operation else ""
+
+
+def _columns(table: dict[str, Any]) -> tuple[list[str], list[str]]:
+    return table["columnsAdded"], table["columnsRemoved"]
+
+
+def _show_row(row: dict[str, Any]) -> None:
+    key = ", ".join(f"{name} {value}" for name, value in row["key"].items())
+    typer.echo(f"{row['of']} {row['number']}: {row['kind'].lower()} {key}")
+    if row["withheld"]:
+        typer.echo("    of another organisation")
+    for cell in row["changes"]:
+        typer.echo(f"    {cell['column']}: {cell['before']!r} -> {cell['after']!r}")
+    if event := row["event"]:
+        typer.echo(
+            f"    by {event['topic']} at position {event['position']} ({event['actor']},"
+            f" {event['at']})"
         )

@@ -119,6 +119,20 @@ class LogReader:
             return []
         return self._files.history(last, above=-1, down_from=upto or last.version)
 
+    def events_of(
+        self, aggregate_id: str, *, first: int, upto: int
+    ) -> tuple[list[RecordedEvent], PoisonEventError | None]:
+        """An aggregate's events from one position to another, up to the first that cannot be
+        read."""
+        found: list[RecordedEvent] = []
+        for record in self.history_of(aggregate_id):
+            if first <= record.sequence <= upto:
+                try:
+                    found.append(recorded_event(record))
+                except PoisonEventError as error:
+                    return found, error
+        return found, None
+
     def wait(self, timeout: float) -> bool:
         """Wait up to ``timeout`` seconds for a sign that there is more than was read."""
         self._forget_ahead()  # it may have been answered before what the sign is for

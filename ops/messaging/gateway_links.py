@@ -18,6 +18,7 @@ from domain.shared.errors import (
     UnavailableError,
 )
 from gateways.graphql.live import LiveHub, Readings
+from gateways.graphql.projecting import PROGRESS
 from gateways.security.denials import Denial
 from ops.messaging.command_client import (
     log_in,
@@ -181,4 +182,8 @@ async def hear_projections(client: Client, hub: LiveHub) -> None:
         projection = message.subject.rpartition(".")[2]
         hub.announce(projection, orjson.loads(message.data)["keys"])
 
+    async def on_progress(message: Msg) -> None:
+        hub.announce(PROGRESS, [message.subject.rpartition(".")[2]])
+
     await client.subscribe(f"{PROJECTED}.*", cb=on_message)
+    await client.subscribe(f"{PROJECTED}.progress.*", cb=on_progress)

@@ -148,7 +148,7 @@ def _transaction(
         look_at(cursor, schema)
         rows, folded = fold(cursor, projection, batch, parked=parked)
         projection.flush(cursor, rows)
-        _note_parked(cursor, schema, folded)
+        note_parked(cursor, schema, folded)
     return folded
 
 
@@ -174,7 +174,7 @@ def fold(
     for event in wanted:
         _fold_one(projection, rows, folded, event, parked=parked)
     if batch.unreadable and batch.unreadable.kind in projection.kinds:
-        _park(folded, batch.unreadable, parked=parked)
+        park(folded, batch.unreadable, parked=parked)
     folded.touched = rows.touched
     return rows, folded
 
@@ -196,14 +196,16 @@ def _fold_one(
         rows.keep(event.position)
 
 
-def _park(folded: Folded, event: Unreadable, *, parked: set[str]) -> None:
+def park(folded: Folded, event: Unreadable, *, parked: set[str]) -> None:
+    """Leave an aggregate from an event on that cannot be decoded."""
     if event.aggregate_id in parked or event.aggregate_id in folded.parked:
         folded.skipped[event.aggregate_id] = folded.skipped.get(event.aggregate_id, 0) + 1
     else:
         folded.parked[event.aggregate_id] = (event.position, event.reason[:REASON_LIMIT])
 
 
-def _note_parked(cursor: Cursor, schema: str, folded: Folded) -> None:
+def note_parked(cursor: Cursor, schema: str, folded: Folded) -> None:
+    """Write down what was left."""
     for key, (position, reason) in folded.parked.items():
         cursor.execute(
             "INSERT INTO imewe.parked_keys (schema, key, position, reason) VALUES (%s, %s, %s, %s)",

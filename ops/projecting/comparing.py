@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from domain.shared.errors import InvalidInputError, NotFoundError
+from domain.shared.errors import InvalidInputError, NotFoundError, UnavailableError
 from ops.projecting.places import Connection, look_at
 from projections.canonical import StateHash, selected
 from projections.past import AS_OF, past_of
@@ -49,8 +49,9 @@ def model_states(
 ) -> list[ModelState]:
     """The read models of one moment, on an autocommit connection.
 
-    ``as_of`` is a position of the past. Raises ``NotFoundError`` for one that was never built and
-    ``InvalidInputError`` for a position that it has not reached.
+    ``as_of`` is a position of the past. Raises ``NotFoundError`` for one that was never built,
+    ``InvalidInputError`` for a position that it has not reached, and ``UnavailableError`` while
+    readers look at another version.
     """
     connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
     try:
@@ -69,6 +70,12 @@ def _state(connection: Connection, projection: Projection, as_of: int | None) ->
     if found is None:
         raise NotFoundError(f"projection {projection.name} is not there yet", field="name")
     schema, reached, version, parked = found
+    if version != projection.version:
+        raise UnavailableError(
+            f"{projection.name} is shown in version {version}, this program folds"
+            f" {projection.version}",
+            remedy="wait until the new version is in use",
+        )
     if as_of is not None and as_of > reached:
         raise InvalidInputError(
             f"{projection.name} is at position {reached}, {as_of} is still to come", field="as-of"

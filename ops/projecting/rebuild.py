@@ -61,7 +61,7 @@ def rebuild(
     is being done to the same projection.
     """
     with alone(connection, projection.name):
-        _clear(connection, projection)
+        clear(connection, projection)
         place = begin(connection, projection, by=by)
         made = fill(connection, source, projection, place, progress=progress)
         old = switch(connection, projection, made.schema)
@@ -133,7 +133,7 @@ def complete(connection: Connection, schema: str, *, events: int, seconds: float
         mark(connection, schema, BUILT)
 
 
-def _clear(connection: Connection, projection: Projection) -> None:
+def clear(connection: Connection, projection: Projection) -> None:
     """Drop what earlier ones left; a new version that a runner is building is not ours."""
     for each in places(connection, projection.name):
         if not each.in_use and not each.is_arriving:

@@ -51,7 +51,7 @@ class Runner:
 
     ``connect`` gives an autocommit connection and raises psycopg's ``OperationalError`` while
     the server is away. ``earlier`` are older versions that it can fold too. ``automatic``: a new
-    version takes the place of the old one by itself.
+    version takes the place of the old one by itself, and ``switched`` hears of it.
     """
 
     def __init__(
@@ -63,12 +63,14 @@ class Runner:
         announce: Callable[[Announcement], None],
         earlier: Sequence[Projection] = (),
         automatic: bool = True,
+        switched: Callable[[str, str], None] = lambda _name, _schema: None,
     ) -> None:
         self._source = source
         self._connect = connect
         self._announce = announce
         self._versions = Versions(projections, earlier)
         self._automatic = automatic
+        self._switched = switched
         self._followers: dict[str, Follower] = {}
         self._look_at = 0.0
         self._connection: Connection | None = None
@@ -174,6 +176,8 @@ class Runner:
 
     def _arrive(self, follower: Follower, connection: Connection) -> None:
         follower.arrive(connection, automatic=self._automatic)
+        if self._automatic:
+            self._switched(follower.projection.name, follower.place.schema)
         self.look()
 
     def _fold(self, follower: Follower, connection: Connection, batch: Batch) -> None:

@@ -15,6 +15,14 @@ class EventSource(Protocol):
     def read(self, after: int, limit: int = BATCH_LIMIT) -> list[RecordedEvent]:
         """Events after a position; raises ``PoisonEventError`` for one that cannot be read."""
 
+    def events_of(
+        self, aggregate_id: str, *, first: int, upto: int
+    ) -> tuple[list[RecordedEvent], PoisonEventError | None]:
+        """An aggregate's events between two positions, up to the first that cannot be read."""
+
+    def last_position(self) -> int:
+        """The position of the newest event, 0 for an empty log."""
+
     def wait(self, timeout: float) -> bool:
         """Wait until there may be more, at most ``timeout`` seconds."""
 

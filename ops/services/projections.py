@@ -1,20 +1,28 @@
-"""The projections service: one reader of the log, all projections, one connection each way."""
+"""The projections service: one reader of the log, all projections, and what admins do to them."""
 
 import asyncio
 import os
 import signal
 import threading
+from collections.abc import Callable
+from functools import partial
 
 import structlog
 
+from commands.tokens import Verifier
+from ops.clock import SystemClock
 from ops.eventstore.reader import LogReader
+from ops.keys import token_keys
+from ops.messaging.administration import AdministrationDesk
 from ops.messaging.connection import connect
 from ops.messaging.services import register
 from ops.projecting.announcing import Announcer
-from ops.projecting.runner import Runner
+from ops.projecting.desk import ProjectionDesk, Wires
+from ops.projecting.runner import Announcement, Runner
+from ops.projecting.versions import Versions
 from ops.projecting.wiring import NATS_USER, connected, log_reader
 from ops.settings import Settings
-from projections.catalogue import CATALOGUE
+from projections.catalogue import CATALOGUE, EARLIER
 
 STOP_S = 2.0
 YIELDING = 5
@@ -36,19 +44,58 @@ async def serve(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     client = await connect(settings, NATS_USER)
+    announcer = Announcer(client, loop)
     try:
         with log_reader(settings) as reader:
-            runner = Runner(
-                reader,
-                CATALOGUE,
-                connect=lambda: connected(settings),
-                announce=Announcer(client, loop),
-            )
+            runner = _runner(settings, reader, announcer)
+            desk = _desk(settings, runner, announcer)
+            verifier = Verifier(token_keys(settings.home).public, clock=SystemClock())
+            answering = AdministrationDesk(client, "projections", desk.handlers, verifier=verifier)
             registered = await register(client, settings, "projections")
+            await answering.open()
+            _in_thread(desk.keep_taking_up)
             await _follow(runner, reader, stopping)
+            desk.close()
+            await answering.close()
             await registered.stop()
     finally:
         await client.close()
+
+
+def _runner(settings: Settings, reader: LogReader, announcer: Announcer) -> Runner:
+    def switched(name: str, schema: str) -> None:
+        told = {"action": "projections.switch", "outcome": "done"}
+        announcer.report_later({**told, "resource": f"projection/{name}", "reason": schema})
+
+    return Runner(
+        reader,
+        CATALOGUE,
+        connect=lambda: connected(settings),
+        announce=announcer,
+        earlier=EARLIER,
+        automatic=settings.projections_switch == "automatic",
+        switched=switched,
+    )
+
+
+def _desk(settings: Settings, runner: Runner, announcer: Announcer) -> ProjectionDesk:
+    def moved(name: str, position: int, keys: list[str]) -> None:
+        runner.look()
+        announcer(Announcement(name, position, keys))
+
+    wires = Wires(
+        connect=partial(connected, settings),
+        open_log=partial(log_reader, settings),
+        report=announcer.report,
+        tell=announcer.progress,
+        moved=moved,
+    )
+    return ProjectionDesk(
+        wires,
+        Versions(CATALOGUE, EARLIER),
+        automatic=settings.projections_switch == "automatic",
+        disk=None if settings.database_url else settings.home,
+    )
 
 
 async def _follow(runner: Runner, reader: LogReader, stopping: asyncio.Event) -> None:
@@ -62,7 +109,7 @@ async def _follow(runner: Runner, reader: LogReader, stopping: asyncio.Event) ->
         finally:
             loop.call_soon_threadsafe(ended.set)
 
-    threading.Thread(target=run, name="projections", daemon=True).start()
+    _in_thread(run)
     log.info("projections follow the log")
     waiting = [asyncio.create_task(each.wait()) for each in (stopping, ended)]
     await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
@@ -73,3 +120,7 @@ async def _follow(runner: Runner, reader: LogReader, stopping: asyncio.Event) ->
         task.cancel()
     if not stopping.is_set():
         raise RuntimeError("the runner ended by itself")
+
+
+def _in_thread(work: Callable[[], None]) -> None:
+    threading.Thread(target=work, name="projections", daemon=True).start()

@@ -143,32 +143,3 @@ def test_kills_and_restarts_lose_and_repeat_nothing(
     with migrated(database_url) as connection:
         project(connection, everything)
         assert dumped(connection) == served
-
-
-def test_the_command_line_shows_positions_and_rebuilds(
-    story: LoggedStory, fresh_settings: Settings, database_url: str
-) -> None:
-    Shop.opened(story).make()
-    with service(fresh_settings, database_url), migrated(database_url) as connection:
-        until_all_at(connection, story.position)
-        before = dumped(connection)
-    rebuilt = imewe(fresh_settings, database_url, "rebuild", "--all")
-    assert [each["schema"] for each in rebuilt][:2] == ["jobs_v2_r2", "nodes_v1_r2"]
-    status = imewe(fresh_settings, database_url, "status")
-    assert {each["position"] for each in status["projections"]} == {status["log"]}
-    with migrated(database_url) as connection:
-        assert dumped(connection) == before
-
-
-def imewe(settings: Settings, database_url: str, *words: str) -> Any:
-    done = subprocess.run(
-        [sys.executable, "-c", _CLI, *words, "--json", "--home", str(settings.home)],
-        cwd=ROOT,
-        env={**os.environ, "IMEWE_DATABASE_URL": database_url},
-        capture_output=True,
-        check=True,
-    )
-    return json.loads(done.stdout)
-
-
-_CLI = "from ops.cli.projections import app; app()"

@@ -68,7 +68,7 @@ def test_wrong_usage_is_2() -> None:
 )
 def test_where_nothing_runs_is_3(tmp_path: Path, words: tuple[str, ...]) -> None:
     home = ("--home", str(tmp_path / "home"))
-    early = words[0] == "jobs"
+    early = words[0] in ("jobs", "projections")
     done = imewe(words[0], *home, *words[1:]) if early else imewe(*words, *home)
     assert (done.returncode, "Traceback" in done.stderr) == (3, False), done.stderr
     assert done.stderr.startswith("imewe: ")
