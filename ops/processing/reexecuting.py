@@ -64,13 +64,14 @@ class Reexecution:
 def reexecute(source: Source, position: int, *, progress: Progress = lambda _: None) -> Reexecution:
     """Make the choice recorded at ``position`` again. ``progress`` hears positions folded.
 
-    Raises ``NotFoundError`` for a position without an event, ``InvalidInputError`` for one that is
-    no choice, or one made by a policy that this version of Imewe does not have.
+    Raises ``NotFoundError`` for a position without an event, ``PoisonEventError`` for one that
+    cannot be read, ``InvalidInputError`` for one that is no choice, or one made by a policy that
+    this version of Imewe does not have.
     """
-    recorded = next(_events(source, position - 1, upto=position), None)
-    if recorded is None:
-        raise NotFoundError(f"there is no readable event at position {position}")
-    event = recorded.event
+    found = source.read(position - 1, 1)
+    if not found:
+        raise NotFoundError(f"the log holds no event at position {position}")
+    recorded, event = found[0], found[0].event
     if not isinstance(event, Dispatch.NodeChosen):
         raise InvalidInputError(
             f"{recorded.topic} at position {position} is no choice of a machine",
@@ -85,13 +86,13 @@ def reexecute(source: Source, position: int, *, progress: Progress = lambda _: N
         progress(each.position)
     occasion, *later = _events(source, seen - 1, upto=position + BEHIND)
     before = _grounds(event)
-    found = [
+    again = [
         _grounds(choice)
         for choice in choices_again(
             processes, occasion, later, dispatch_id=str(recorded.aggregate_id)
         )
     ]
-    after = before if before in found else next(iter(found), {"node_id": ""})
+    after = before if before in again else next(iter(again), {"node_id": ""})
     return Reexecution(
         position=position,
         fleet_position=seen,
