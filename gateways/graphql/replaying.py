@@ -9,6 +9,7 @@ from strawberry.scalars import JSON
 
 from commands.authorisation import READ_PROOF, permitted_places
 from domain.shared.checks import within
+from domain.shared.errors import UnavailableError
 from gateways.graphql.context import Info
 from gateways.graphql.fields import described, resolved, watched
 from gateways.graphql.past import AsOf
@@ -123,6 +124,12 @@ async def _hashed(now: Reading, projection: Projection) -> AsyncGenerator[StateH
     moment = now.moment
     position = moment.position if moment else now.positions[projection.name]
     schema, version, parked = await _standing(now, projection.name, position)
+    if version != projection.version:
+        raise UnavailableError(
+            f"{projection.name} is shown in version {version}, this program folds"
+            f" {projection.version}",
+            remedy="ask again when the new version is in use",
+        )
     path = sql.Identifier(past_of(schema) if moment else schema).as_string()
     await now.connection.execute("SELECT set_config('search_path', %s, true)", [path])
     state = StateHash()

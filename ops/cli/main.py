@@ -14,7 +14,18 @@ import typer
 from domain.shared.errors import ImeweError
 from ops.cli.refusals import tell_refusal
 
-COMMANDS = ("up", "run", "status", "doctor", "demo", "bench", "login", "backup", "restore")
+COMMANDS = (
+    "up",
+    "run",
+    "status",
+    "doctor",
+    "demo",
+    "bench",
+    "login",
+    "backup",
+    "restore",
+    "replay",
+)
 GROUPS = (
     "jobs",
     "nodes",

@@ -7,6 +7,7 @@ import typer
 
 from domain.shared.errors import InvalidInputError, NotFoundError
 from ops.cli.client import Client, error_of
+from ops.cli.hashes import hashes
 from ops.cli.reach import AsJson, group, opened, show
 from ops.cli.refusals import EXIT_REFUSED
 
@@ -30,6 +31,7 @@ DIFF = """query($name: String!, $of: String!, $first: Int!, $after: Int!) {
 PAYLOAD = f"{{ {OPERATION} problems {{ code message field remedy }} }}"
 
 app = group("Read models: look, build anew, compare, switch, roll back.")
+app.command()(hashes)
 
 Name = Annotated[str, typer.Argument(help="The projection; see `list`.")]
 

@@ -143,6 +143,11 @@ def version_of(cls: type[Any]) -> int:
     return int(getattr(cls, "class_version", 1))
 
 
+def upcast(topic: str, values: dict[str, Any], before: int, after: int) -> dict[str, Any]:
+    """A stored body of version ``before`` as ``after`` would have it."""
+    return known_upcasters().apply(topic, values, from_version=before, to_version=after)
+
+
 def json_bytes(values: dict[str, Any]) -> bytes:
     """Compact JSON; times as UTC text with milliseconds, decimals and ids as text.
 
@@ -197,7 +202,7 @@ def _event(
     if issubclass(cls, CanSnapshotAggregate):
         values["state"] = unpacked(values["state"])
     else:
-        values = restored(cls, _upcast(cls, topic, values, schema_version))
+        values = restored(cls, _as_known(cls, topic, values, schema_version))
         if issubclass(cls, CanInitAggregate):
             values.setdefault("originator_topic", aggregate_topic(topic))
     values["originator_id"] = originator_id
@@ -210,15 +215,13 @@ def _event(
     return event
 
 
-def _upcast(
+def _as_known(
     cls: type[Any], topic: str, values: dict[str, Any], schema_version: int
 ) -> dict[str, Any]:
     known = version_of(cls)
     if schema_version > known:
         raise _newer(f"{topic} has version {schema_version}, this program knows {known}")
-    if schema_version == known:
-        return values
-    return known_upcasters().apply(topic, values, from_version=schema_version, to_version=known)
+    return upcast(topic, values, schema_version, known) if schema_version < known else values
 
 
 def _newer(words: str) -> NewerVersionError:
