@@ -7,6 +7,7 @@ from strawberry.scalars import JSON
 
 from gateways.graphql.context import Info
 from gateways.graphql.fields import described, resolved
+from gateways.graphql.notes import noted
 from gateways.graphql.scalars import Instant, Position
 from gateways.graphql.types.explaining import Told, names_of
 from gateways.graphql.types.history import Event
@@ -140,7 +141,7 @@ class Beginning:
 @strawberry.type(name="Explanation", description="Why an event happened, and what came of it.")
 class ExplanationShown:
     event: Event = described("The event.")
-    words: str = described("What happened, as a sentence.")
+    words: str = noted("What happened, as a sentence.")
     beginning: Beginning | None = described("The command that the chain begins with.")
     chain: list[Told] = described("From the first cause to the event itself.")
     led_to: list[Told] = described("What followed directly; at most 50.")

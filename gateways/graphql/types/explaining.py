@@ -8,6 +8,7 @@ from strawberry.scalars import JSON
 
 from gateways.graphql.context import Info
 from gateways.graphql.fields import described, resolved
+from gateways.graphql.notes import noted
 from gateways.graphql.scalars import Instant, Position
 from gateways.graphql.types.history import Event
 from projections.history import queries as history
@@ -61,7 +62,7 @@ class AggregateState:
 @strawberry.type(description="One event with its sentence.")
 class Told:
     event: Event = described("The event.")
-    words: str = described("What it says, as a sentence. Personal texts are sealed.")
+    words: str = noted("What it says, as a sentence.")
 
     @classmethod
     def of(cls, row: EventRow, decode: Decode) -> Self:
@@ -154,7 +155,7 @@ class CausationNode:
     parent_id: strawberry.ID | None = described("The place above it; null where a tree begins.")
     depth: int = described("0 where a tree begins.")
     link: Link = described("What it is.")
-    words: str = described("What it says, as a sentence.")
+    words: str = noted("What it says, as a sentence.")
     actor: str = described("Who: kind/id.")
     at: Instant = described("When it happened.")
     command_id: str = described("The command itself, or the one that led to the event.")
