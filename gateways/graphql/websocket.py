@@ -22,6 +22,7 @@ from gateways.ports import Gateway
 from gateways.security.bearer import Caller, address_of, caller, expiry
 
 INIT_WITHIN_S = 10.0
+TOKEN_AGAIN_S = 5.0
 TAKEN_WITHIN_S = 10.0
 """How long a client may take to read one message once the buffers are full."""
 OPERATIONS_LIMIT = 100
@@ -77,12 +78,13 @@ class Socket:
     async def talk(self) -> None:
         """Until the client leaves, breaks the protocol, or its token ends."""
         listening = asyncio.create_task(self._listen())
+        watching = asyncio.create_task(self._watch_token())
         try:
             waiting: set[asyncio.Future[Any]] = {listening, self._ended}
             await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
             closing = self._ended.result() if self._ended.done() else listening.result()
         finally:
-            tasks = [listening, *self._operations.values()]
+            tasks = [listening, watching, *self._operations.values()]
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -106,6 +108,18 @@ class Socket:
             return Closing(CloseCode.BAD_MESSAGE, str(error))
         except WebSocketDisconnect:
             return None
+
+    async def _watch_token(self) -> None:
+        """A token that was good may be refused before it ends: the account was closed."""
+        while True:
+            await asyncio.sleep(TOKEN_AGAIN_S)
+            if self._caller is None:
+                continue
+            try:
+                self._gateway.verifier.verify(self._caller.token)
+            except UnauthenticatedError as error:
+                self.end(CloseCode.FORBIDDEN, f"UNAUTHENTICATED: {error.message}")
+                return
 
     async def _receive(self) -> str | bytes:
         message = await self._websocket.receive()
