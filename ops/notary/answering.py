@@ -4,12 +4,13 @@ import asyncio
 from dataclasses import asdict
 from typing import Any
 
+import structlog
 from nats.aio.client import Client
 
 from commands.authorisation import READ_PROOF, ROTATE_NOTARY_KEY
 from commands.principal import Principal
 from domain.shared.checks import within
-from domain.shared.errors import InvalidInputError
+from domain.shared.errors import ImeweError, InvalidInputError
 from ops.messaging.administration import ASKING, Handler
 from ops.messaging.command_client import report_step
 from ops.notary.head_stream import HeadStream, Signed
@@ -19,6 +20,8 @@ from ops.notary.notary import Notary
 from ops.notary.publishing import Publisher
 
 PAGE_LIMIT = 100
+
+log = structlog.get_logger()
 
 
 class NotaryDesk:
@@ -73,15 +76,24 @@ class NotaryDesk:
         return {"keys": [_key(key, note) for key, note in self._notary.known_keys()]}
 
     async def _rotate(self, _: Principal, __: dict[str, Any]) -> dict[str, Any]:
-        rotation = await asyncio.to_thread(self._notary.rotate)
-        told = {
-            "action": "notary.rotate",
-            "outcome": "done",
-            "resource": f"key {rotation.number}",
-            "reason": rotation.key.text,
-        }
-        await report_step(self._client, told, token=ASKING.get())
+        await self._tell("begun", resource=f"key {len(self._notary.known_keys()) + 1}")
+        try:
+            rotation = await asyncio.to_thread(self._notary.rotate)
+        except ImeweError as error:
+            await self._tell("failed", reason=error.message)
+            raise
+        await self._tell("done", resource=f"key {rotation.number}", reason=rotation.key.text)
         return _key(*self._notary.known_keys()[-1])
+
+    async def _tell(self, outcome: str, **told: str) -> None:
+        """Put a step into the audit trail; what cannot be told there is not begun."""
+        step = {"action": "notary.rotate", "outcome": outcome, **told}
+        try:
+            await report_step(self._client, step, token=ASKING.get())
+        except ImeweError as error:
+            if outcome == "begun":
+                raise
+            log.warning("the audit trail was not told", **step, problem=error.message)
 
 
 def _head(signed: Signed) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""The log as it is stored, for who checks it: nothing is decoded, so no code of events is loaded."""
+"""The log as it is stored, for who checks it: nothing is decoded, no code of events is loaded."""
 
 from ops.eventstore.client import Client
 from ops.eventstore.envelope import Record
