@@ -11,6 +11,7 @@ import pytest
 from psycopg_pool import AsyncConnectionPool
 
 from domain.dispatch.aggregate import Dispatch
+from domain.shared.personal import Personal
 from domain.shared.recorded import RecordedEvent
 from projections.history.differences import Change, How, applied
 from projections.history.states import plain
@@ -345,3 +346,26 @@ async def test_people_stay_sealed_and_are_shown_only_to_those_who_audit(
             seen = answer["data"]["stateAt"]
             assert (seen is not None) is may, role
             assert not may or seen["state"]["name"] == SEALED.stored()
+
+
+async def test_peoples_own_words_in_an_explanation_are_opened_for_those_who_may_read_them(
+    database_url: str,
+) -> None:
+    story = Story()
+    shop = Shop.opened(story)
+    note = Personal(enc="A256GCM", key="anna.0a1b2c3d", nonce="bg==", ct="Yw==").compact()
+    shop.node.hold(note)
+    story.tell(shop.node)
+    held = story.events[-1].event_id
+    async with over(database_url, story.events) as bench:
+        for known, told in (
+            ({note: "lunch"}, "lunch"),
+            ({note: None}, "[erased]"),
+            ({}, "[sealed]"),
+        ):
+            bench.people.notes = known
+            token = bench.token(place=STORY_PLACE)
+            found = (await bench.ask(EXPLAIN, {"id": held}, token=token))["data"]["explain"]
+            assert found["words"] == f"Held: no new work: {told}"
+            tree = await bench.ask(TREE, {"of": {"eventId": held}}, token=token)
+            assert told in tree["data"]["causationTree"]["nodes"][-1]["words"]
