@@ -117,10 +117,10 @@ def _class(folder: Path, known: dict[str, str], event: type[Fact]) -> list[Findi
         problem = f"the class writes version {version}, version {newest} was released last"
         remedy = f"set class_version to {newest}, or {newest + 1} if it is different"
         return [Finding(name=name, problem=problem, remedy=remedy)]
-    path = folder / "events" / f"{name}.json"
-    if name not in known or not path.exists():
+    if name not in known or _file(folder, name, known[name]):
         return []
-    old, new = json.loads(path.read_text()), event_schema(event)
+    old = json.loads((folder / "events" / f"{name}.json").read_text())
+    new = event_schema(event)
     if same_meaning(old, new):
         return []
     told = differences(old, new)

@@ -24,7 +24,7 @@ print(json.dumps(unknown))
 
 
 def topics() -> list[str]:
-    found = sorted((CHECKOUT / "schema" / "events").glob("*.json"))
+    found = sorted((CHECKOUT / "schema" / "events").glob("*.v*.json"))
     return [json.loads(path.read_text())["title"] for path in found]
 
 
