@@ -41,7 +41,7 @@ from ops.settings import Settings
 from projections.catalogue import CATALOGUE
 from projections.projection import Projection, topics_of
 from projections.rows import Need, Rows
-from projections.table import Table
+from projections.table import Past, Table
 
 GOAL = 20.0
 BUILDS = 200
@@ -63,7 +63,7 @@ class BenchedRow:
     version: int
 
 
-BENCHED = Table(BenchedRow, "benched", ("id",))
+BENCHED = Table(BenchedRow, "benched", ("id",), past=Past.NONE)
 
 
 class Benched(Projection):
