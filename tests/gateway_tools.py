@@ -253,6 +253,7 @@ class Bench:
         public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
         self.signer = Signer(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
         self.clock = SettableClock()
+        self.gone: set[str] = set()
         self.commands = FakeCommands()
         self.stops = FakeStops()
         self.trail = FakeTrail()
@@ -277,7 +278,7 @@ class Bench:
             "sign_in": SignIn(
                 self.passwords, self.signer, clock=self.clock, new_id=new_id, ttl_s=900
             ),
-            "verifier": Verifier(public, clock=self.clock),
+            "verifier": Verifier(public, clock=self.clock, is_gone=self.gone.__contains__),
             "live": LiveHub(self.telemetry),
             "clock": self.clock,
             "new_id": new_id,

@@ -15,7 +15,7 @@ from websockets.typing import Subprotocol
 
 from gateways.graphql import subscription, websocket
 from gateways.graphql.live import TELEMETRY_LIMIT
-from tests.gateway_tools import Bench
+from tests.gateway_tools import PERSON, Bench
 
 NODE = "3f6c9b62-6c5e-5f0e-9d0a-2a3f0d1c2b4e"
 TELEMETRY = """subscription($id: ID!) { telemetry(nodeId: $id) {
@@ -217,6 +217,15 @@ async def test_the_socket_ends_with_the_token(served: Served) -> None:
     async with served.greeted(served.token(ttl_s=1)) as talk:
         code, reason = await talk.closed()
     assert (code, reason) == (4403, "UNAUTHENTICATED: the token has expired")
+
+
+async def test_the_socket_ends_with_the_account(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(websocket, "TOKEN_AGAIN_S", 0.01)
+    async with served.greeted() as talk:
+        served.gone.add(PERSON)
+        assert await talk.closed() == (4403, "UNAUTHENTICATED: this account is closed")
 
 
 async def test_telemetry_reaches_two_clients_over_one_subscription(served: Served) -> None:
