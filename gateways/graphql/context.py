@@ -55,6 +55,10 @@ class Context:
         """Of the moment that a field shows."""
         return self._loaders_at(self._moments.get(_root(info)))
 
+    def when_of(self, info: "Info") -> When | None:
+        """What ``look`` was told for the field of the operation that this one lies below."""
+        return self._moments.get(_root(info))
+
     def moment_of(self, info: "Info") -> Moment | None:
         """The moment that a field shows; ``None`` is the present."""
         return self.reads.moment_of(self._moments.get(_root(info)))

@@ -8,6 +8,7 @@ from domain.account.roles import Role
 from domain.shared.errors import ImeweError
 from gateways.graphql.commanding import command
 from gateways.graphql.context import Info
+from gateways.graphql.correcting import CorrectingMutation
 from gateways.graphql.erasure import ErasureMutation
 from gateways.graphql.fields import resolved
 from gateways.graphql.inputs import NodeProfileInput, SubmitJobInput
@@ -35,7 +36,7 @@ CommandId = Annotated[
 
 
 @strawberry.type(description="What can be done.")
-class Mutation(ErasureMutation, ProofMutation, ProjectionMutation):
+class Mutation(CorrectingMutation, ErasureMutation, ProofMutation, ProjectionMutation):
     @resolved("Exchange mail and password for a token of a short life.")
     async def login(self, info: Info, mail: str, password: str) -> LoginPayload:
         try:

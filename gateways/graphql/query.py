@@ -11,6 +11,7 @@ from domain.job.states import JobStatus
 from domain.node.states import NodeStatus
 from gateways.graphql.auditing import trail
 from gateways.graphql.context import Info
+from gateways.graphql.correcting import CorrectingQuery
 from gateways.graphql.erasure import ErasureQuery
 from gateways.graphql.explaining import ExplainingQuery
 from gateways.graphql.fields import resolved
@@ -54,7 +55,9 @@ class Period(StrEnum):
 
 
 @strawberry.type(description="What can be asked.")
-class Query(ExplainingQuery, ErasureQuery, ProofQuery, ReplayQuery, ProjectionQuery):
+class Query(
+    CorrectingQuery, ExplainingQuery, ErasureQuery, ProofQuery, ReplayQuery, ProjectionQuery
+):
     @resolved("Who the token belongs to.")
     def me(self, info: Info) -> Me:
         person = info.context.caller.person()

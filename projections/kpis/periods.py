@@ -116,6 +116,14 @@ async def period(connection: Connection, scope: Scope, wanted: str) -> PeriodRow
     return rows[0] if rows else None
 
 
+async def cut_off(connection: Connection, scope: Scope, wanted: str) -> PeriodRow:
+    """The same where it must be there. Raises ``NotFoundError``."""
+    found = await period(connection, scope, wanted)
+    if found is None:
+        raise NotFoundError("there is no such month, or it was not cut off", field="id")
+    return found
+
+
 async def report(connection: Connection, row: PeriodRow) -> Report:
     """The month's report at its cut-off. Raises ``InvalidInputError`` for an open month."""
     if not row.cut_position:

@@ -314,6 +314,7 @@ def _minimal(name: str, field: Any) -> str:
     values = {"ID": '"1"', "String": '"x"', "Int": "1", "Int53": "1", "Role": "ADMIN"}
     values["SubmitJobInput"] = '{name: "x", parts: []}'
     values["NodeProfileInput"] = '{process: "fdm", materials: [], maxSize: {x: 1, y: 1, z: 1}}'
+    values |= {"Position": '"1"', "Instant": '"2026-01-12T10:30:00Z"'}
     needed = [
         f"{argument}: {values[str(given.type.of_type)]}"
         for argument, given in field.args.items()

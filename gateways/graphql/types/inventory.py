@@ -9,13 +9,15 @@ from gateways.graphql.fields import described, resolved
 from gateways.graphql.notes import noted
 from gateways.graphql.scalars import Instant, Int53, Position
 from gateways.graphql.types.shared import optional_id
-from projections.inventory.rows import EntryRow, LotRow
+from projections.inventory import queries as inventory
+from projections.inventory.rows import BalanceRow, EntryRow, LotRow
 
 
 @strawberry.type(description="One booking of a lot.")
 class LedgerEntry:
     position: Position = described("Its event.")
     at: Instant = described("When it happened.")
+    effective_from: Instant = described("From when it counts: earlier for a correction.")
     what: str = described("The event's name, for example Inventory.Consumed.")
     quantity_mg: Int53 = described("mg.")
     build_id: strawberry.ID | None = described("The build it was for.")
@@ -30,6 +32,7 @@ class LedgerEntry:
         return cls(
             position=Position(row.position),
             at=Instant(row.at),
+            effective_from=Instant(row.effective_from),
             what=row.what,
             quantity_mg=Int53(row.quantity_mg),
             build_id=optional_id(row.build_id),
@@ -37,6 +40,28 @@ class LedgerEntry:
             free_mg=Int53(row.free_mg),
             reserved_mg=Int53(row.reserved_mg),
             actor=row.actor,
+        )
+
+
+@strawberry.type(description="What a lot held at a moment, as it is known now.")
+class LotBalance:
+    at: Instant = described("The moment.")
+    free_mg: Int53 = described("mg.")
+    reserved_mg: Int53 = described("mg.")
+    consumed_mg: Int53 = described("Used by then by builds that finished, mg.")
+    wasted_mg: Int53 = described("Used by then by builds from which nothing came, mg.")
+    adjusted_mg: Int53 = described("What counts and corrections had found missing, mg.")
+
+    @classmethod
+    def of(cls, row: BalanceRow, *, at: Instant) -> Self:
+        """From summed rows."""
+        return cls(
+            at=at,
+            free_mg=Int53(row.free_mg),
+            reserved_mg=Int53(row.reserved_mg),
+            consumed_mg=Int53(row.consumed_mg),
+            wasted_mg=Int53(row.wasted_mg),
+            adjusted_mg=Int53(row.adjusted_mg),
         )
 
 
@@ -82,3 +107,10 @@ class Lot:
     async def entries(self, info: Info, first: int = 100) -> list[LedgerEntry]:
         rows = await info.context.loaders_of(info).entries_of_lot.load((str(self.id), first))
         return [LedgerEntry.of(row) for row in rows]
+
+    @resolved("What it held at a moment, with every correction that is known now.")
+    async def balance(self, info: Info, at: Instant) -> LotBalance | None:
+        scope, then = info.context.scope, info.context.when_of(info)
+        async with info.context.reads.use(inventory.READS, as_of=then) as connection:
+            row = await inventory.balance(connection, scope, str(self.id), at=at)
+        return LotBalance.of(row, at=at) if row else None
