@@ -16,11 +16,11 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 from ops.notary.merkle import SIZE, lp
+from ops.notary.top_tree import MANY, Block, TopTree
 
 EMPTY = bytes(SIZE)
 """The root of a subtree without entries."""
 BITS = 8 * SIZE
-MANY = 2
 TABLES = """
 PRAGMA journal_mode = WAL;
 PRAGMA synchronous = FULL;
@@ -168,10 +168,9 @@ class SortedMap:
         if not read_only:
             self._store.executescript(TABLES)
         self._bits = top_bits
-        self._hashes = bytearray(SIZE << top_bits + 1)
-        self._counts = bytearray(1 << top_bits + 1)
+        self._top = TopTree(top_bits, map_node)
         self._pending: dict[str, MapEntry] = {}
-        self._place(self._store.execute("SELECT id, count, hash FROM block"))
+        self._top.place(self._store.execute("SELECT id, count, hash FROM block"))
 
     def set(self, subject: str, entry: MapEntry) -> None:
         """Put the last event of an aggregate in the place of the one before."""
@@ -199,16 +198,16 @@ class SortedMap:
     def root(self) -> bytes:
         """The root over all entries."""
         self._flush()
-        return self._hash(1)
+        return self._top.hash(1)
 
     def prove(self, subject: str) -> MapProof:
         """What the map holds where ``subject`` belongs, with the way to it."""
         self._flush()
         key, node = key_of(subject), 1
         siblings: list[bytes] = []
-        while self._counts[node] == MANY and len(siblings) < self._bits:
+        while self._top.has_many(node) and len(siblings) < self._bits:
             node = node * 2 + bit(key, len(siblings))
-            siblings.append(self._hash(node ^ 1))
+            siblings.append(self._top.hash(node ^ 1))
         keys, leaves = self._entries(key, len(siblings))
         start, end = 0, len(keys)
         while end - start > 1:
@@ -242,8 +241,7 @@ class SortedMap:
         for table in ("entry", "block"):
             self._store.execute(f"DELETE FROM {table}")
         self._store.commit()
-        self._hashes[:] = bytes(len(self._hashes))
-        self._counts[:] = bytes(len(self._counts))
+        self._top.clear()
 
     def close(self) -> None:
         """Close the file; what was not committed is forgotten."""
@@ -261,9 +259,9 @@ class SortedMap:
         self._pending.clear()
         hashed = [self._block(block) for block in blocks]
         self._store.executemany("INSERT OR REPLACE INTO block VALUES (?, ?, ?)", hashed)
-        self._place(hashed)
+        self._top.place(hashed)
 
-    def _block(self, block: int) -> tuple[int, int, bytes]:
+    def _block(self, block: int) -> Block:
         first = (block << BITS - self._bits).to_bytes(SIZE, "big")
         keys, leaves = self._entries(first, self._bits)
         return block, min(len(keys), MANY), subtree(keys, leaves, depth=self._bits)
@@ -281,29 +279,3 @@ class SortedMap:
         query = "SELECT version, sequence, hash FROM entry WHERE key = ?"
         entry = MapEntry(*self._store.execute(query, (found,)).fetchone())
         return entry if found == key else OtherLeaf(found, entry.value)
-
-    def _place(self, blocks: Iterable[tuple[int, int, bytes]]) -> None:
-        """Put the hashes of blocks in the tree above them, and hash all that is above."""
-        changed = set()
-        for block, count, found in blocks:
-            node = block + (1 << self._bits)
-            self._put(node, count, found)
-            changed.add(node >> 1)
-        for _ in range(self._bits):
-            for node in changed:
-                self._join(node)
-            changed = {node >> 1 for node in changed}
-
-    def _join(self, node: int) -> None:
-        left, right = self._counts[node * 2], self._counts[node * 2 + 1]
-        if left + right >= MANY:
-            self._put(node, MANY, map_node(self._hash(node * 2), self._hash(node * 2 + 1)))
-        else:
-            self._put(node, left or right, self._hash(node * 2 + (1 if right else 0)))
-
-    def _put(self, node: int, count: int, found: bytes) -> None:
-        self._counts[node] = count
-        self._hashes[node * SIZE : (node + 1) * SIZE] = found
-
-    def _hash(self, node: int) -> bytes:
-        return bytes(self._hashes[node * SIZE : (node + 1) * SIZE])

@@ -79,6 +79,29 @@ async def test_nobody_may_change_or_erase_the_log(voice: Opener, verb: str) -> N
         assert not await (await voice(user)).may_publish(f"$JS.API.STREAM.{verb}.IMEWE_EVENTS")
 
 
+@pytest.mark.parametrize("verb", ["UPDATE", "DELETE", "PURGE", "RESTORE", "MSG.DELETE"])
+async def test_nobody_may_change_or_erase_what_was_signed(voice: Opener, verb: str) -> None:
+    for user in LOG_USERS:
+        assert not await (await voice(user)).may_publish(f"$JS.API.STREAM.{verb}.IMEWE_HEADS")
+
+
+async def test_only_the_notary_may_publish_a_head(voice: Opener) -> None:
+    for subject in ("imewe.heads.head", "imewe.heads.keys"):
+        allowed = [user for user in LOG_USERS if await (await voice(user)).may_publish(subject)]
+        assert allowed == ["log_notary"]
+
+
+async def test_the_notary_reads_log_and_heads_and_nothing_else_there(voice: Opener) -> None:
+    notary = await voice("log_notary")
+    for stream in ("IMEWE_EVENTS", "IMEWE_HEADS"):
+        assert await notary.may_publish(f"$JS.API.DIRECT.GET.{stream}")
+    for stream in ("IMEWE_AUDIT", "IMEWE_SNAPSHOTS", "KV_IMEWE_SECRETS"):
+        assert not await notary.may_publish(f"$JS.API.DIRECT.GET.{stream}")
+        assert not await notary.may_publish(f"$JS.API.STREAM.MSG.GET.{stream}")
+    assert not await notary.may_subscribe("imewe.events.>")
+    assert not await notary.may_publish(EVENT)
+
+
 async def test_only_the_supervisors_may_make_streams(voice: Opener) -> None:
     subject = "$JS.API.STREAM.CREATE.STRAY"
     allowed = [user for user in ALL_USERS if await (await voice(user)).may_publish(subject)]
@@ -148,6 +171,8 @@ async def test_the_account_of_the_services_does_not_see_the_log_streams(voice: O
         ("projections", "imewe.projected.progress.jobs", "imewe.command.service.projections.X"),
         ("gateway", "imewe.admin.projections.switch", "imewe.audit.step.projections"),
         ("processes", "imewe.work.n1", "imewe.stop.local.n1"),
+        ("notary", "imewe.audit.step.notary", "imewe.audit.step.projections"),
+        ("gateway", "imewe.admin.notary.status", "imewe.audit.step.notary"),
     ],
 )
 async def test_a_service_speaks_only_in_its_own_name(

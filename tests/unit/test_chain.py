@@ -6,7 +6,7 @@ from hashlib import sha256
 
 import pytest
 
-from ops.eventstore.chain import Flaw, verify
+from ops.eventstore.chain import ChainCheck, Flaw, Last, verify
 from ops.eventstore.envelope import FIELDS, HASH, Record, hash_of
 
 
@@ -48,6 +48,28 @@ def renumbered(records: list[Record]) -> list[Record]:
 def test_an_honest_log_has_no_flaw(log: list[Record]) -> None:
     assert verify(log, last=5) is None
     assert verify(log[2:], first=3, last=5) is None
+
+
+def test_a_stretch_goes_on_from_what_is_known_and_takes_nothing_on_trust(
+    log: list[Record],
+) -> None:
+    known = {r.subject: Last(r.sequence, r.version, r.hash) for r in log[:2]}
+    check = ChainCheck(first=3, known=known)
+    assert [check.take(record) for record in log[2:]] == [None, None, None]
+    other = {**known, log[0].subject: known[log[0].subject]._replace(hash="sha256:00")}
+    flaw = Flaw(3, "does not continue its aggregate's chain")
+    assert ChainCheck(first=3, known=other).take(log[2]) == flaw
+    assert ChainCheck(first=3, known={}).take(log[2]) == Flaw(3, "does not begin its aggregate")
+
+
+@pytest.mark.parametrize("version", ["", "one"])
+def test_headers_that_cannot_be_read_are_a_flaw_and_no_fault(
+    log: list[Record], version: str
+) -> None:
+    headers = {**log[0].headers, "Imewe-Version": version}
+    headers[HASH] = hash_of(log[0].subject, headers, log[0].body)
+    bad = dataclasses.replace(log[0], headers=headers)
+    assert verify([bad]) == Flaw(1, "headers that cannot be read")
 
 
 def test_the_hash_is_what_the_documentation_says(log: list[Record]) -> None:
