@@ -66,11 +66,11 @@ class ExplainingQuery:
     async def state_at(
         self, info: Info, kind: str, id: strawberry.ID, as_of: AsOf = None
     ) -> AggregateState | None:
-        then = info.context.look(info, as_of)
+        scope, then = info.context.scope, info.context.look(info, as_of)
         async with info.context.reads.use(history.READS, as_of=then) as connection:
             found = await state_at(
                 connection,
-                info.context.scope,
+                scope,
                 info.context.gateway.decode,
                 kind=kind,
                 aggregate_id=_canonical(id),
@@ -88,8 +88,8 @@ class ExplainingQuery:
         first: int = 20,
         after: str | None = None,
     ) -> Diff:
-        begin, end = await _interval(info, since, to)
         size, cursor, scope = page_size(first), place(after), info.context.scope
+        begin, end = await _interval(info, since, to)
         async with info.context.reads.use(history.READS) as connection:
             if id is None:
                 page = await changed_between(
@@ -103,8 +103,9 @@ class ExplainingQuery:
 
     @resolved("Why an event happened and what came of it; null when you may know of none.")
     async def explain(self, info: Info, event_id: strawberry.ID) -> ExplanationShown | None:
+        scope = info.context.scope
         async with info.context.reads.use(history.READS) as connection:
-            found = await explain(connection, info.context.scope, _canonical(event_id))
+            found = await explain(connection, scope, _canonical(event_id))
         return ExplanationShown.of(found, info.context.gateway.decode) if found else None
 
     @resolved("What led to what, from a command to the acknowledgements of the machines.")
