@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from typing import Any
 
 import psycopg
 
@@ -78,6 +79,7 @@ def running(
     *,
     projections: Sequence[Projection] = CATALOGUE,
     heard: list[Announcement] | None = None,
+    **options: Any,
 ) -> Iterator[Runner]:
     """A runner in a thread; it must end when it is told to."""
     said = [] if heard is None else heard
@@ -86,6 +88,7 @@ def running(
         projections,
         connect=partial(psycopg.connect, database_url, autocommit=True),
         announce=said.append,
+        **options,
     )
     thread = threading.Thread(target=runner.run)
     thread.start()

@@ -22,10 +22,9 @@ from domain.shared.errors import ImeweError, RebuildRunningError, UnavailableErr
 from ops.messaging.administration import ASKING, Handler
 from ops.projecting import operations, status, verbs
 from ops.projecting.explaining import last_comparison, samples
-from ops.projecting.places import BUILDING, FAILED, ITSELF, Connection, mark, places
+from ops.projecting.places import BUILDING, FAILED, ITSELF, Connection, alone, mark, places
 from ops.projecting.planning import plan
 from ops.projecting.source import EventSource
-from ops.projecting.steps import alone
 from ops.projecting.telling import Order, Report, Tell, Telling, step_of, summary
 from ops.projecting.versions import Versions
 

@@ -6,7 +6,18 @@ from typing import NamedTuple
 import structlog
 
 from ops.projecting.applying import Batch, apply, parked_keys
-from ops.projecting.places import BUILT, Connection, Place, mark, places, retire, settle, switch
+from ops.projecting.places import (
+    BUILT,
+    Connection,
+    Place,
+    alone,
+    live,
+    mark,
+    places,
+    retire,
+    settle,
+    switch,
+)
 from ops.projecting.versions import Versions
 from projections.projection import Projection
 
@@ -97,19 +108,26 @@ class Follower:
         self._pause = SHORTEST_PAUSE_S
         return touched
 
-    def arrive(self, connection: Connection, *, automatic: bool) -> None:
-        """At the end of the log a new version takes the place of the old one, or waits for
-        somebody to switch."""
-        schema = self.place.schema
-        if not automatic:
-            mark(connection, schema, BUILT)
-            self.place = self.place._replace(state=BUILT, unattended=False)
-            return
-        old = switch(connection, self.projection, schema)
-        log.info("switched", projection=self.projection.name, schema=schema)
-        self.settled = False
-        if old:
-            retire(connection, old, timeout=READERS_GRACE_S)
+    def arrive(self, connection: Connection, *, automatic: bool) -> bool:
+        """At the end of the log a new version takes the place of an older one, or waits for
+        somebody to switch. An older one always waits: while releases overlap, each would push the
+        other aside. False when it was not switched.
+
+        Raises ``RebuildRunningError`` while something is being done to the projection.
+        """
+        schema, name = self.place.schema, self.projection.name
+        with alone(connection, name):
+            shown = live(connection, name)
+            if not automatic or (shown and shown.version > self.projection.version):
+                mark(connection, schema, BUILT)
+                self.place = self.place._replace(state=BUILT, unattended=False)
+                return False
+            old = switch(connection, self.projection, schema)
+            log.info("switched", projection=name, schema=schema)
+            self.settled = False
+            if old:
+                retire(connection, old, timeout=READERS_GRACE_S)
+        return True
 
     def step_back(self) -> None:
         """Try again later, and look up the place before."""

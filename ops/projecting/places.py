@@ -6,13 +6,15 @@ The first schema of a version is ``<name>_v<version>``, that of its n-th rebuild
 
 import re
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import psycopg
 from psycopg import sql
 from psycopg.rows import TupleRow
 
-from domain.shared.errors import UnavailableError
+from domain.shared.errors import ConflictError, RebuildRunningError, UnavailableError
 from projections.past import drop_past
 from projections.projection import Projection
 
@@ -72,6 +74,26 @@ def live(connection: Connection, name: str) -> Place | None:
     return next((each for each in places(connection, name) if each.in_use), None)
 
 
+@contextmanager
+def alone(connection: Connection, name: str) -> Iterator[None]:
+    """Hold the projection's lock; it ends with the connection.
+
+    Raises ``RebuildRunningError`` when another operation holds it.
+    """
+    lock = f"rebuild {name}"
+    row = connection.execute("SELECT pg_try_advisory_lock(hashtext(%s))", [lock]).fetchone()
+    if not row or not row[0]:
+        raise RebuildRunningError(
+            f"{name} is being rebuilt, compared or switched already",
+            remedy="wait for it, or drop what it builds",
+        )
+    try:
+        yield
+    finally:
+        if not connection.closed:
+            connection.execute("SELECT pg_advisory_unlock(hashtext(%s))", [lock])
+
+
 def settle(connection: Connection, projection: Projection) -> Place:
     """The place of this version; made when there is none.
 
@@ -85,11 +107,8 @@ def settle(connection: Connection, projection: Projection) -> Place:
         known = places(connection, projection.name)
         kept = [each for each in known if each.state != FAILED]
         of_this = [each for each in kept if each.version == projection.version]
-        found = next((each for each in of_this if each.in_use), None)
-        if found is None and of_this:
-            found = _returning(connection, of_this)
-        if found is not None:
-            return found
+        if of_this:
+            return next((each for each in of_this if each.in_use), of_this[0])
         if any(each.in_use for each in known) and _refused(connection, projection):
             return next(each for each in known if each.in_use)
         schema = _fresh_name(connection, projection)
@@ -140,9 +159,10 @@ def switch(connection: Connection, projection: Projection, schema: str) -> str |
     which becomes the previous one.
 
     The epochs of both count up in the same transaction, which fences runners that still take the
-    one for the other.
+    one for the other. Raises ``ConflictError`` when it was dropped meanwhile.
     """
     with connection.transaction():
+        _demand(connection, schema)
         before = connection.execute(
             "SELECT schema FROM imewe.projections WHERE name = %s FOR UPDATE", [projection.name]
         ).fetchone()
@@ -173,7 +193,8 @@ def refuse(connection: Connection, name: str, version: int | None) -> None:
 def retire(connection: Connection, schema: str, *, timeout: float = READERS_TIMEOUT_S) -> bool:
     """Drop a schema once every transaction that may still read it has ended.
 
-    Returns False after ``timeout`` seconds; then nothing was done.
+    Returns False after ``timeout`` seconds; then nothing was done. Raises ``ConflictError`` when
+    somebody let readers look at it meanwhile.
     """
     until = time.monotonic() + timeout
     now = connection.execute("SELECT clock_timestamp()").fetchone()
@@ -182,13 +203,29 @@ def retire(connection: Connection, schema: str, *, timeout: float = READERS_TIME
             return False
         time.sleep(LOOK_S)
     with connection.transaction():
+        _forget(connection, schema)  # first, as runners take their locks in this order too
         connection.execute(drop_past(schema).encode())
-        # The position first, as runners do: who is at work ends, who comes later is fenced.
-        connection.execute("DELETE FROM imewe.positions WHERE schema = %s", [schema])
         connection.execute(
             sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(schema))
         )
     return True
+
+
+def _demand(connection: Connection, schema: str) -> None:
+    """It is there, and stays until the end of this transaction."""
+    row = connection.execute(
+        "SELECT 1 FROM imewe.positions WHERE schema = %s FOR UPDATE", [schema]
+    ).fetchone()
+    if row is None:
+        raise ConflictError(f"{schema} is not there any more", field="schema")
+
+
+def _forget(connection: Connection, schema: str) -> None:
+    """Who fills it is fenced; who switched to it a moment ago has won."""
+    connection.execute("DELETE FROM imewe.positions WHERE schema = %s", [schema])
+    in_use = connection.execute("SELECT 1 FROM imewe.projections WHERE schema = %s", [schema])
+    if in_use.fetchone() is not None:
+        raise ConflictError(f"{schema} is what readers look at", field="schema")
 
 
 def retire_now(connection: Connection, schema: str, *, timeout: float = READERS_TIMEOUT_S) -> None:
@@ -222,18 +259,6 @@ def position_of(connection: Connection, schema: str) -> int | None:
 def look_at(connection: Connection | psycopg.Cursor[TupleRow], schema: str) -> None:
     """Until the end of this transaction unqualified tables are those of ``schema``."""
     connection.execute("SELECT set_config('search_path', quote_ident(%s), true)", [schema])
-
-
-def _returning(connection: Connection, of_this: list[Place]) -> Place:
-    """A release that comes back goes on where its schema stopped."""
-    found = next((each for each in of_this if each.state == PREVIOUS), None)
-    if found is None:
-        return of_this[0]
-    connection.execute(
-        "UPDATE imewe.builds SET state = 'BUILDING', unattended = true WHERE schema = %s",
-        [found.schema],
-    )
-    return found._replace(state=BUILDING, unattended=True)
 
 
 def _refused(connection: Connection, projection: Projection) -> bool:

@@ -16,6 +16,7 @@ from ops.projecting.places import (
     ITSELF,
     Connection,
     Place,
+    alone,
     create,
     leftovers,
     mark,
@@ -25,7 +26,6 @@ from ops.projecting.places import (
     switch,
 )
 from ops.projecting.source import EventSource, next_batch
-from ops.projecting.steps import alone
 from projections.projection import Projection
 
 Progress = Callable[[int], None]

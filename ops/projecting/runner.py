@@ -15,7 +15,7 @@ from typing import NamedTuple
 import psycopg
 import structlog
 
-from domain.shared.errors import UnavailableError
+from domain.shared.errors import RebuildRunningError, UnavailableError
 from ops.projecting.applying import Batch
 from ops.projecting.errors import FencedError
 from ops.projecting.following import LONGEST_PAUSE_S, SHORTEST_PAUSE_S, Follower, Task, tasks
@@ -175,8 +175,11 @@ class Runner:
         return batch is not None
 
     def _arrive(self, follower: Follower, connection: Connection) -> None:
-        follower.arrive(connection, automatic=self._automatic)
-        if self._automatic:
+        try:
+            switched = follower.arrive(connection, automatic=self._automatic)
+        except RebuildRunningError:
+            return  # the log's end is looked at again
+        if switched:
             self._switched(follower.projection.name, follower.place.schema)
         self.look()
 

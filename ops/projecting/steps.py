@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from domain.shared.errors import ConflictError, NotFoundError, RebuildRunningError
+from domain.shared.errors import ConflictError, NotFoundError
 from ops.projecting.applying import apply, parked_keys
 from ops.projecting.places import (
     BUILT,
@@ -22,26 +22,6 @@ from projections.projection import Projection
 
 NEAR = 2000
 """Events that may be folded while the runners of a projection wait."""
-
-
-@contextmanager
-def alone(connection: Connection, name: str) -> Iterator[None]:
-    """Hold the projection's lock; it ends with the connection.
-
-    Raises ``RebuildRunningError`` when another operation holds it.
-    """
-    lock = f"rebuild {name}"
-    row = connection.execute("SELECT pg_try_advisory_lock(hashtext(%s))", [lock]).fetchone()
-    if not row or not row[0]:
-        raise RebuildRunningError(
-            f"{name} is being rebuilt, compared or switched already",
-            remedy="wait for it, or drop what it builds",
-        )
-    try:
-        yield
-    finally:
-        if not connection.closed:
-            connection.execute("SELECT pg_advisory_unlock(hashtext(%s))", [lock])
 
 
 def switch_over(
@@ -173,7 +153,7 @@ def folded_by(versions: Versions, name: str, place: Place) -> Projection:
             f"{place.schema} is version {place.version}, which this release does not fold: it"
             f" stands at position {place.position}",
             field="name",
-            remedy="start the release that folds it; it goes on from there by itself",
+            remedy="start the release that folds it, and say it again there",
         )
     return found
 
