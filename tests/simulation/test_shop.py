@@ -2,6 +2,8 @@
 
 import random
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 
 import pytest
 
@@ -15,20 +17,27 @@ from domain.job.states import ENDED as JOB_ENDED
 from domain.node.aggregate import Node
 from domain.part.aggregate import Part
 from tests.simulation.players import Players
+from tests.simulation.readers import Readers, check_readers
 from tests.simulation.shop import Log, Runner
 
 SEEDS = 200
-LONG_SEEDS = 5000
+LONG_SEEDS = 100_000
 TROUBLED_STEPS = 900
 QUIET_STEPS = 12_000
 
 
 def played(seed: int) -> tuple[Log, Runner, Players]:
-    """A shop with trouble for a while, and then with time to finish."""
+    """The shop alone."""
+    return watched(seed)[:3]
+
+
+def watched(seed: int) -> tuple[Log, Runner, Players, Readers]:
+    """A shop with trouble for a while, and then with time to finish; read models follow it."""
     chance = random.Random(seed)
     log = Log()
     runner = Runner(log, chance)
     players = Players(log, runner)
+    readers = Readers(log, chance)
     players.open_shop()
     for _ in range(chance.randint(1, 4)):
         players.submit()
@@ -40,6 +49,7 @@ def played(seed: int) -> tuple[Log, Runner, Players]:
         *[players.run_on] * 4,
         *[players.assess] * 2,
         *[players.answer] * 3,
+        readers.read,
         *[players.clear_beds, players.inspect, players.connect, players.resume],
         players.clear_stops,
     ]
@@ -67,7 +77,7 @@ def played(seed: int) -> tuple[Log, Runner, Players]:
     while not runner.idle:
         runner.read()
         runner.work_off()
-    return log, runner, players
+    return log, runner, players, readers
 
 
 @pytest.fixture(scope="module", params=["seeds"])
@@ -75,10 +85,24 @@ def seeds(long_tests: bool) -> range:
     return range(LONG_SEEDS if long_tests else SEEDS)
 
 
-def test_whatever_happens_every_job_ends_and_the_books_are_right(seeds: range) -> None:
-    for seed in seeds:
-        log, runner, players = played(seed)
-        check(seed, log, runner, players)
+@pytest.mark.timeout(0)
+def test_whatever_happens_every_job_ends_and_books_and_read_models_are_right(
+    seeds: range, long_tests: bool
+) -> None:
+    if not long_tests:
+        for seed in seeds:
+            right(seed)
+        return
+    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
+        for _ in pool.map(right, seeds, chunksize=100):
+            pass
+
+
+def right(seed: int) -> None:
+    """Play one shop and look at everything. The seed alone plays it again."""
+    log, runner, players, readers = watched(seed)
+    check(seed, log, runner, players)
+    check_readers(seed, log, readers)
 
 
 def check(seed: int, log: Log, runner: Runner, players: Players) -> None:
