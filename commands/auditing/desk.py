@@ -10,7 +10,7 @@ import orjson
 
 from commands.accounts.authentication import Authentication
 from commands.auditing.entry import Entry
-from commands.auditing.recording import reported, step
+from commands.auditing.recording import exported, reported, step
 from commands.auditing.sealing import concerns, opened_address
 from commands.auditing.trail import AuditLog, Trail, Written
 from commands.authorisation import READ_TRAIL, permitted_places
@@ -81,10 +81,13 @@ class AuditDesk:
         """
         person = self._verifier.verify((headers or {}).get(TOKEN, ""))
         asked = _object(body)
-        wanted = _wanted(person, asked.get("about"))
+        about = asked.get("about")
+        wanted = _wanted(person, about)
         first, before = asked.get("first", 50), asked.get("before")
         if type(first) is not int or type(before) not in (int, type(None)):
             raise InvalidInputError("first and before are numbers", field="first")
+        if about not in (None, person.id) and before is None:
+            self._trail.record(exported(about, person, at=self._clock.now()), proved=True)
         page = self._page(wanted, within("first", first, 1, PAGE_LIMIT), before)
         return {**page, "entries": [self._told(each) for each in page["entries"]]}
 

@@ -9,7 +9,7 @@ from uuid import UUID
 import orjson
 
 from commands.auditing.entry import ALLOWED, NOBODY, Entry, ip_address, plain
-from commands.authorisation import MATRIX
+from commands.authorisation import EXPORT_SUBJECT, MATRIX
 from commands.principal import GATEWAY, SERVICE, USER, Principal
 from commands.wire import Request
 from domain.shared.errors import ImeweError
@@ -107,6 +107,18 @@ def step(
         reason=plain(str(told.get("reason", ""))),
         organisation_id=_place(principal, ""),
         correlation_id=plain(str(told.get("correlation_id", ""))),
+    )
+
+
+def exported(account_id: str, person: Principal, *, at: datetime) -> Entry:
+    """An admin or auditor read what concerns somebody else."""
+    return Entry(
+        at=at,
+        actor=str(person),
+        action=EXPORT_SUBJECT,
+        outcome=ALLOWED,
+        resource=f"account/{plain(account_id)}",
+        organisation_id=_place(person, ""),
     )
 
 

@@ -115,3 +115,9 @@ class RebuildRunningError(UnavailableError):
     """Something else is being done to the same projection."""
 
     code = "REBUILD_RUNNING"
+
+
+class DamagedSecretError(UnavailableError):
+    """A sealed text or key does not open under the key that must open it."""
+
+    code = "DAMAGED_SECRET"

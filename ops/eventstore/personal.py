@@ -24,7 +24,12 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from domain.ports import DataKey
-from domain.shared.errors import IllegalTransitionError, InvalidInputError, UnavailableError
+from domain.shared.errors import (
+    DamagedSecretError,
+    IllegalTransitionError,
+    InvalidInputError,
+    UnavailableError,
+)
 from domain.shared.personal import Personal
 from ops.eventstore.keyring import KEY_BYTES, Kek, Keyring
 from ops.eventstore.secrets import SecretBucket
@@ -34,12 +39,6 @@ NONCE_BYTES = 12
 MARK_BYTES = 4
 ROOT = "root"
 """The subject under which the key of the look-ups lies; no person's id, which are UUIDs."""
-
-
-class DamagedSecretError(UnavailableError):
-    """A sealed text or key does not open under the key that must open it."""
-
-    code = "DAMAGED_SECRET"
 
 
 class _PersonalKey(NamedTuple):

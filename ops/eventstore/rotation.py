@@ -43,18 +43,19 @@ class KekRotation:
         left = sum(len(self._secrets.subjects_under(kek)) for kek in older)
         return RotationStatus(current.id, bool(older), left)
 
-    def finish(self) -> None:
-        """Rewrap what is left and destroy the older KEKs; nothing to do without a rotation.
+    def finish(self) -> bool:
+        """Rewrap what is left and destroy the older KEKs; False when no rotation runs, or another
+        thread does it.
 
         Raises ``UnavailableError`` when the store does not answer; say it again.
         """
-        if not self._turn.acquire(blocking=False):
-            return
+        if len(self._keyring.keks()) == 1 or not self._turn.acquire(blocking=False):
+            return False
         try:
             for _ in range(SWEEPS):
                 if not self._sweep():
                     self._keyring.end_rotation()
-                    return
+                    return True
             raise UnavailableError("keys keep being made under an older key-encryption key")
         finally:
             self._turn.release()

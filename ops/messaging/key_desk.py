@@ -1,7 +1,7 @@
 """What admins ask the commands service about its keys; it alone can open them."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import structlog
@@ -13,16 +13,23 @@ from ops.eventstore.rotation import KekRotation, RotationStatus
 from ops.messaging.administration import Handler
 
 AGAIN_S = 5.0
+STEP = "commands.rotate_kek"
+"""Its action in the audit trail."""
+Tell = Callable[[str, Principal | None], None]
+"""Puts ``begun`` or ``done`` into the audit trail, for a person or by the service itself. Raises
+``UnavailableError``."""
 
 log = structlog.get_logger()
 
 
 class KeyDesk:
     """Answers ``imewe.admin.commands.rotate_kek`` and ``.kek``: ``kek_id``, ``running``, ``left``
-    (keys to move). The moving goes on after the answer."""
+    (keys to move). The moving goes on after the answer. ``tell`` writes each step down."""
 
-    def __init__(self, rotation: KekRotation) -> None:
+    def __init__(self, rotation: KekRotation, tell: Tell) -> None:
         self._rotation = rotation
+        self._tell = tell
+        self._asked_by: Principal | None = None
         self._moving: asyncio.Task[None] | None = None
 
     @property
@@ -42,8 +49,9 @@ class KeyDesk:
             await asyncio.gather(self._moving, return_exceptions=True)
 
     async def _rotate(self, person: Principal, asked: dict[str, Any]) -> dict[str, Any]:
+        await asyncio.to_thread(self._tell, "begun", person)
         begun = await asyncio.to_thread(self._rotation.begin)
-        log.info("another key-encryption key", by=str(person), left=begun.left)
+        self._asked_by = person
         self.resume()
         return _told(begun)
 
@@ -53,7 +61,8 @@ class KeyDesk:
     async def _move(self) -> None:
         while True:
             try:
-                await asyncio.to_thread(self._rotation.finish)
+                if await asyncio.to_thread(self._rotation.finish):
+                    await asyncio.to_thread(self._tell, "done", self._asked_by)
             except ImeweError as error:
                 log.warning("keys are not moved yet", problem=str(error))
                 await asyncio.sleep(AGAIN_S)

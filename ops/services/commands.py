@@ -21,10 +21,12 @@ from commands.accounts.login import Login
 from commands.accounts.revealing import Revealing
 from commands.application import Imewe
 from commands.auditing.desk import AuditDesk
+from commands.auditing.recording import step
 from commands.auditing.sealing import SealingLog
 from commands.auditing.trail import Trail
 from commands.bus import Bus
 from commands.idempotency import Once
+from commands.principal import Principal
 from commands.service import CommandService
 from commands.tokens import Verifier
 from commands.wire import (
@@ -54,7 +56,7 @@ from ops.keys import token_keys
 from ops.messaging.administration import AdministrationDesk
 from ops.messaging.command_client import LOGIN
 from ops.messaging.connection import address, connect
-from ops.messaging.key_desk import KeyDesk
+from ops.messaging.key_desk import STEP, KeyDesk
 from ops.messaging.services import register
 from ops.messaging.space import demand_room
 from ops.settings import Settings
@@ -80,7 +82,7 @@ class Writer:
     def __init__(self, settings: Settings, artifacts: ArtifactCatalogue) -> None:
         where = address(settings, LOG_USER)
         self._client = Client(where)
-        clock = SystemClock()
+        clock = self._clock = SystemClock()
         self._application = Imewe(environment_of(where))
         bucket = SecretBucket(self._client)
         keyring = Keyring(settings.home)
@@ -121,6 +123,11 @@ class Writer:
             erasing=self.erasing,
             certificates=CertificateDesk(self._application, verifier=verifier),
         )
+
+    def tell_rotation(self, outcome: str, person: Principal | None) -> None:
+        """A step of a new key-encryption key, for the audit trail. Raises ``UnavailableError``."""
+        told = {"action": STEP, "outcome": outcome}
+        self.trail.step(step(told, "commands", person, at=self._clock.now()), service="commands")
 
     def __enter__(self) -> Self:
         return self
@@ -203,7 +210,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     try:
         with Writer(settings, LoopCatalogue(asyncio.get_running_loop(), client)) as writer:
             await asyncio.to_thread(found, writer.bus, first_admin(settings))
-            keys = KeyDesk(writer.rotation)
+            keys = KeyDesk(writer.rotation, writer.tell_rotation)
             administration = AdministrationDesk(
                 client, "commands", keys.handlers, verifier=writer.verifier
             )

@@ -103,7 +103,8 @@ def test_killed_before_any_change_it_goes_on_and_loses_nothing(
         assert again.status().running
         for who in PEOPLE:
             assert survivor.reveal(who, "name", sealed[who]) == who
-        again.finish()
+        assert again.finish()
+        assert not again.finish()
         assert len(Keyring(fresh_home).keks()) == 1
         for who in PEOPLE:
             assert survivor.reveal(who, "name", sealed[who]) == who

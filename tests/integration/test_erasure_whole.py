@@ -2,6 +2,8 @@
 
 import contextlib
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +25,7 @@ from ops.eventstore.reader import LogReader
 from ops.eventstore.secrets import SecretBucket
 from ops.messaging.connection import address
 from ops.projecting.comparing import canonical
+from ops.settings import CHECKOUT
 from projections.catalogue import CATALOGUE
 from tests.gateway_stack import GCODE, Stack, running_stack, submitted
 from tests.needles import files_with
@@ -242,6 +245,17 @@ def test_an_export_holds_what_is_known_and_nothing_of_who_was_erased(
     assert stack.run("subjects", "export", person.job_id, "--output", "x").exit_code == 1
 
 
+def test_a_later_backup_holds_nothing_of_the_person(
+    stack: Stack, person: Person, erased: dict[str, Any], tmp_path: Path
+) -> None:
+    folder, keys = tmp_path / "backup", tmp_path / "keys"
+    words = ["backup", str(folder), "--keys", str(keys), "--home", str(stack.home)]
+    command = [sys.executable, "-P", "-m", "ops.cli.main", *words]
+    subprocess.run(command, cwd=CHECKOUT, check=True, capture_output=True, timeout=120)
+    assert any(keys.iterdir())
+    assert files_with(tmp_path, [*NEEDLES, person.key, person.wrapped]) == {}
+
+
 def test_the_command_line_rotates_the_key_encryption_key(
     stack: Stack, bystander: str, erased: dict[str, Any]
 ) -> None:
@@ -253,6 +267,10 @@ def test_the_command_line_rotates_the_key_encryption_key(
     assert (kek["rotating"], kek["left"]) == (False, 0)
     assert Keyring(stack.home).current.id == kek["id"] != old
     assert files_with(stack.home, [before]) == {}
+    until = time.monotonic() + 30
+    while rotation_steps(stack) != ["done", "begun"]:
+        assert time.monotonic() < until, "the trail does not tell of the rotation"
+        time.sleep(0.05)
     listed = json.loads(stack.run("subjects", "list", "--json").stdout)
     assert {each["id"]: each["name"] for each in listed}[bystander] == "Ben Bystander"
     with Client.signed_in(stack.url, mail="ben@example.org", password=PASSWORD):
@@ -276,6 +294,11 @@ def test_a_rebuild_from_the_log_gives_the_very_rows(
         for projection in CATALOGUE:
             rebuilt = b"".join(canonical(fresh, projection))
             assert rebuilt == b"".join(canonical(live, projection)), projection.name
+
+
+def rotation_steps(stack: Stack) -> list[str]:
+    found = json.loads(stack.run("users", "trail", "--json").stdout)
+    return [each["outcome"] for each in found if each["action"] == "commands.rotate_kek"]
 
 
 def opened(admin: Client, mail: str, name: str) -> str:

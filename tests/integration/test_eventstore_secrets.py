@@ -9,11 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from domain.shared.errors import IllegalTransitionError, InvalidInputError
+from commands.accounts.authentication import NOTE, Authentication
+from domain.shared.errors import (
+    DamagedSecretError,
+    IllegalTransitionError,
+    InvalidInputError,
+)
 from domain.shared.personal import Personal
 from ops.eventstore.client import Client, JetStreamError, Publication, read_answer
 from ops.eventstore.keyring import Keyring
-from ops.eventstore.personal import DamagedSecretError, Secrets
+from ops.eventstore.personal import Secrets
 from ops.eventstore.secrets import SecretBucket
 from ops.eventstore.streams import ensure_streams, secrets_config
 from ops.eventstore.wire import Address
@@ -127,6 +132,19 @@ def test_a_personal_text_opens_only_for_its_person_and_field(secrets: Secrets) -
     assert secrets.reveal("ben", "name", stored) is None
     with pytest.raises(InvalidInputError):
         secrets.protect("anna.ben", "name", "a name under another's")
+
+
+def test_one_that_only_looks_sealed_keeps_no_other_note_from_being_read(
+    secrets: Secrets,
+) -> None:
+    people = Authentication(secrets)
+    note = people.sealed_note("anna", "squeaks")
+    assert people.opened_word(NOTE, note) == "squeaks"
+    assert people.opened_word(NOTE, "squeaks") == "squeaks"
+    mail = secrets.protect("anna", "mail", "anna@example.org")
+    for word in (mail.compact(), dataclasses.replace(mail, ct="AAAA").compact()):
+        with pytest.raises(DamagedSecretError):
+            people.opened_word(NOTE, word)
 
 
 def test_erasing_a_person_erases_every_copy_and_the_mail_index(

@@ -281,6 +281,15 @@ def test_everybody_reads_the_own_lines_of_the_trail_and_nobody_elses(side: Side)
         assert read(about)["error"]["code"] == "FORBIDDEN"
 
 
+def test_reading_what_concerns_somebody_else_is_a_line_of_its_own(side: Side) -> None:
+    headers = {TOKEN: side.token("ada", Role.ADMIN, organisation_id=side.place)}
+    for about in (account_id("bob"), account_id("ada")):
+        body = orjson.dumps({"first": 9, "about": about})
+        assert json.loads(side.service.audit(AUDIT_READ, headers, body))["ok"]
+    (entry,) = side.entries
+    assert (entry.action, entry.resource) == ("ExportSubject", f"account/{account_id('bob')}")
+
+
 def test_an_erased_account_folds_from_the_log_alone(side: Side) -> None:
     place = side.place
     bob = opened(side, place)
