@@ -15,7 +15,9 @@ from gateways.graphql.past import AsOf
 from gateways.graphql.payloads import InventoryPayload, NodePayload, Payload
 from gateways.graphql.problems import problem_of
 from gateways.graphql.scalars import Instant, Int53, Position
+from gateways.graphql.types.inventory import Lot
 from gateways.graphql.types.periods import AccountingPeriod, KpiSource
+from projections.inventory import queries as inventory
 from projections.kpis import periods
 from projections.kpis import queries as figures
 from projections.kpis.periods import Report
@@ -78,6 +80,16 @@ class CorrectingQuery:
         async with reads.use(periods.READS, at_least=at_least, as_of=then) as connection:
             row = await periods.period(connection, scope, str(id))
         return AccountingPeriod.of(row) if row else None
+
+    @resolved("One lot of material, or null when there is none that you may know of.")
+    async def lot(
+        self, info: Info, id: strawberry.ID, at_least: AtLeast = None, as_of: AsOf = None
+    ) -> Lot | None:
+        scope, then = info.context.scope, info.context.look(info, as_of)
+        reads = info.context.reads
+        async with reads.use(inventory.READS, at_least=at_least, as_of=then) as connection:
+            found = await inventory.lots_by_ids(connection, scope, [str(id)])
+        return Lot.of(found[str(id)]) if str(id) in found else None
 
     @resolved(
         "The events behind the figures of an interval (whole hours, UTC), in the log's order. What"

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from ops.cli.corrections import correct_count, entries, reassign
 from ops.cli.moments import AsOf, moment, tell
 from ops.cli.reach import (
     AsJson,
@@ -128,3 +129,8 @@ def correct(
     with opened(ctx) as client:
         payload = client.command(CORRECT, variables)
     done(payload, "Corrected", as_json=as_json)
+
+
+app.command("entries")(entries)
+app.command("correct-count")(correct_count)
+app.command("reassign")(reassign)

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ops.cli.corrections import sources
 from ops.cli.moments import AsOf, moment, tell
 from ops.cli.reach import AsJson, group, opened, show
 
@@ -79,3 +80,6 @@ def _instant(moment: datetime | None) -> str | None:
 
 def _percent(share: Any) -> str:
     return "" if share is None else f"{share:.1%}"
+
+
+app.command("sources")(sources)

@@ -31,6 +31,7 @@ GROUPS = (
     "nodes",
     "inventory",
     "kpis",
+    "periods",
     "events",
     "users",
     "subjects",

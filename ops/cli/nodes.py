@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from domain.shared.errors import InvalidInputError, NotFoundError
+from ops.cli.corrections import correct_build, down, withdraw_down
 from ops.cli.moments import AsOf, moment, tell
 from ops.cli.reach import AsJson, done, grams, group, machine_id, nodes_of, opened, show
 
@@ -243,3 +244,8 @@ def _links(node: dict[str, Any]) -> str:
     if not node["connected"]:
         return "not connected"
     return f"{node['execution']}, held" if node["held"] else str(node["execution"])
+
+
+app.command("down")(down)
+app.command("withdraw-down")(withdraw_down)
+app.command("correct-build")(correct_build)

@@ -88,7 +88,7 @@ async def sources(
     """The events behind the hours from ``since`` up to ``until``, the earliest in the log first.
 
     An event has one row, with the hour that it touches first and its amounts in all of them. With
-    ``figure`` only those that add to it. What still goes on has no event yet. Raises
+    ``figure`` only that one, of those that add to it. What still goes on has no event yet. Raises
     ``NotFoundError`` for an organisation that the scope may not know of.
     """
     if organisation_id not in scope.readable:
@@ -113,18 +113,18 @@ async def sources(
         f" AND position IN ({pages}) ORDER BY position, hour"
     )
     rows = await fetch(connection, ContributionRow, text, {**where.values, "n": first + 1})
-    found = list(by_event(rows))
+    found = list(_by_event(rows, (figure,) if figure else FIGURES))
     return Page(found[:first], len(found) > first)
 
 
-def by_event(rows: Sequence[ContributionRow]) -> Iterator[ContributionRow]:
+def _by_event(rows: Sequence[ContributionRow], wanted: Sequence[str]) -> Iterator[ContributionRow]:
     """One row for each event, its amounts summed over the hours. Rows lie in the log's order."""
     for _, group in groupby(rows, key=attrgetter("position")):
         hours = list(group)
         sums = Counter[str]()
         for each in hours:
             sums.update(each.amounts)
-        yield replace(hours[0], amounts={name: sums[name] for name in FIGURES if sums[name]})
+        yield replace(hours[0], amounts={name: sums[name] for name in wanted if sums[name]})
 
 
 def _periods(period: Period, since: datetime, until: datetime) -> list[datetime]:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import AsyncIterator, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import psycopg
@@ -12,12 +12,9 @@ from psycopg.conninfo import make_conninfo
 from psycopg_pool import AsyncConnectionPool
 
 from domain.account.roles import Role
-from domain.build.aggregate import Build, RunFigures
 from domain.inventory.aggregate import Inventory
-from domain.inventory.correcting import correct_count, reassign_consumption
-from domain.node.aggregate import Node
-from domain.period.aggregate import Period, period_id
-from domain.shared.identifiers import derived
+from domain.inventory.correcting import correct_count
+from domain.period.aggregate import Period
 from domain.shared.moments import told
 from domain.shared.scope import Grant, Scope
 from ops.database.server import EmbeddedPostgres
@@ -28,105 +25,15 @@ from projections.kpis import periods
 from projections.kpis import queries as kpis
 from projections.kpis.periods import Report
 from projections.kpis.projector import Kpis
-from projections.kpis.rows import FIGURES, PeriodRow
+from projections.kpis.rows import FIGURES, ContributionRow, PeriodRow
+from projections.querying import Cursor
 from projections.reading import reading
-from tests.correcting import TimedStory
+from tests.correcting import SEPTEMBER, Works
 from tests.projecting import dumped, migrated, project
-from tests.stories import ARTIFACT, ORGANISATION
+from tests.stories import ORGANISATION
 
-SEPTEMBER = datetime(2026, 9, 28, tzinfo=UTC)
 ADMIN = Scope(account_id="anna", grants=(Grant(role=Role.ADMIN, organisation_id=ORGANISATION),))
 STRANGER = Scope(account_id="eve", grants=())
-
-
-class Works(TimedStory):
-    """A machine, two lots and as many builds as are wanted, from the end of September on."""
-
-    def __init__(self) -> None:
-        super().__init__(now=SEPTEMBER)
-        self.machine: Node = self.node()
-        self.act(lambda: self.machine.connect({"f": 1}), self.machine)
-        self.lots = [self.lot(name, free_mg=1_000_000) for name in ("A", "B")]
-        self.builds: list[Build] = []
-
-    def make(self, *, energy_j: int = 1000, material_mg: int = 50) -> Build:
-        number = len(self.builds)
-        lot = self.lots[0]
-        build: Build = self.act(
-            lambda: Build.plan(
-                derived("build", number),
-                organisation_id=self.organisation_id,
-                job_id="j",
-                dispatch_id="d",
-                attempt=1,
-                node_id=str(self.machine.id),
-                pieces=[{"part_id": "p", "piece": 0}],
-                program=ARTIFACT,
-                material="PLA",
-                duration_ms=1,
-                material_mm3=1,
-                material_mg=1,
-            )
-        )
-        figures = RunFigures(
-            duration_ms=1,
-            energy_j=energy_j,
-            energy_source="meter",
-            material_mm3=1,
-            material_mg=material_mg,
-        )
-
-        def run() -> None:
-            lot.reserve(str(build.id), material_mg)
-            build.fail("jam", native_text="", figures=figures)
-            lot.waste(str(build.id), material_mg, reason="jam")
-
-        self.act(run, build, lot)
-        self.builds.append(build)
-        return build
-
-    def cut(self, month: str) -> Period:
-        period: Period = self.act(
-            lambda: Period.cut_off(
-                period_id(self.organisation_id, month),
-                organisation_id=self.organisation_id,
-                month=month,
-                now=self.now,
-            )
-        )
-        self.tell(period)
-        return period
-
-    def close(self, period: Period, report: Report) -> None:
-        cut = next(each.position for each in self.events if each.aggregate_id == period.id)
-        self.act(
-            lambda: period.close(position=cut, figures=report.figures, digest=report.digest),
-            period,
-        )
-
-    def correct_meter(self, build: Build, energy_j: int) -> None:
-        self.act(
-            lambda: build.correct_figures(
-                self.past(build), energy_j=energy_j, material_mg=None, reason="the meter lied"
-            ),
-            build,
-        )
-
-    def correct_lots(self, build: Build) -> None:
-        one, other = self.lots
-        self.act(
-            lambda: reassign_consumption(
-                one,
-                self.past(one),
-                other,
-                self.past(other),
-                build_id=str(build.id),
-                reason="wrong spool",
-                now=self.now,
-            ),
-            one,
-            other,
-        )
 
 
 @pytest.fixture
@@ -284,7 +191,7 @@ async def test_the_next_report_books_what_adjusts_the_months_before(
             pages += page.items
             if not page.has_more:
                 break
-            after = kpis.Cursor(page.items[-1].position)
+            after = Cursor(page.items[-1].position)
         listed = await periods.periods(
             now.connection, ADMIN, organisation_id=ORGANISATION, now=works.now
         )
@@ -300,29 +207,40 @@ async def test_the_next_report_books_what_adjusts_the_months_before(
 
 
 async def test_one_reading_among_many_is_corrected_and_every_sum_follows(
-    database: Connection, pool: AsyncConnectionPool
+    database: Connection, pool: AsyncConnectionPool, *, long_tests: bool
 ) -> None:
-    works = Works()
-    for number in range(400):
-        works.later(minutes=1)
+    count = 100_000 if long_tests else 400
+    works = Works(stock_mg=100_000_000)
+    for number in range(count):
+        works.later(seconds=20)
         works.make(energy_j=1000 + number)
     works.later(days=1)
     works.correct_meter(works.builds[123], 0)
     project(database, works.events)
-    since, until = SEPTEMBER, works.now
+    asked: dict[str, Any] = {
+        "organisation_id": ORGANISATION,
+        "since": SEPTEMBER,
+        "until": works.now,
+    }
     async with reading(pool, periods.READS) as now:
-        asked: dict[str, Any] = {"organisation_id": ORGANISATION, "since": since, "until": until}
         days = await kpis.kpis(now.connection, ADMIN, period="day", **asked)
         hours = await kpis.kpis(now.connection, ADMIN, period="hour", **asked)
-        page = await kpis.sources(now.connection, ADMIN, figure="energy_j", first=500, **asked)
+        found: list[ContributionRow] = []
+        after, more = None, True
+        while more:
+            page = await kpis.sources(
+                now.connection, ADMIN, figure="energy_j", first=500, after=after, **asked
+            )
+            found += page.items
+            after, more = Cursor(page.items[-1].position), page.has_more
         short = await kpis.sources(now.connection, ADMIN, figure="energy_j", first=3, **asked)
-    wanted = sum(1000 + number for number in range(400)) - 1123
+    wanted = sum(1000 + number for number in range(count)) - 1123
     assert sum(day.energy_j for day in days) == sum(hour.energy_j for hour in hours) == wanted
-    assert sum(each.amounts["energy_j"] for each in page.items) == wanted
-    assert len(page.items) == 401
-    assert page.items[-1].what == "Build.FiguresCorrected"
-    assert page.items[-1].hour.hour == 2  # the hour of the build, not that of the correction
-    assert (short.items, short.has_more) == (page.items[:3], True)
+    assert sum(each.amounts["energy_j"] for each in found) == wanted
+    assert len(found) == count + 1
+    assert found[-1].what == "Build.FiguresCorrected"
+    assert found[-1].hour == found[123].hour < found[-1].at - timedelta(days=1)
+    assert (short.items, short.has_more) == (found[:3], True)
 
 
 async def test_what_a_lot_held_at_a_moment_is_told_as_it_is_known_now(
