@@ -126,7 +126,13 @@ class Runner:
         try:
             return await asyncio.to_thread(self._reader.read, fleet.position, limit)
         except PoisonEventError as poison:
-            log.error("an event cannot be read", position=poison.position, reason=poison.reason)
+            log.error(
+                "an event cannot be read: its object is left alone from here on",
+                position=poison.position,
+                kind=poison.kind,
+                aggregate=poison.aggregate_id,
+                reason=poison.reason,
+            )
             self._parked.add(UUID(poison.aggregate_id))
             fleet.position = poison.position
         except UnavailableError as problem:
