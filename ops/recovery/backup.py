@@ -21,7 +21,7 @@ from nats.aio.client import Client
 from domain.shared.errors import InvalidInputError
 from ops.eventstore.client import Client as LogClient
 from ops.eventstore.envelope import time_text
-from ops.eventstore.personal import key_encryption_key
+from ops.eventstore.keyring import key_encryption_key
 from ops.eventstore.reader import LogReader
 from ops.hosting.account import server_account
 from ops.hosting.errors import NotRunningError
@@ -33,12 +33,13 @@ from ops.recovery.manifest import Copy, Manifest, digest_of
 from ops.recovery.snapshots import Snapshot, take
 from ops.settings import Settings
 
-LOG_PART = ("KV_IMEWE_LEASES", "IMEWE_TIMERS", "IMEWE_EVENTS", "IMEWE_AUDIT")
+LOG_PART = ("KV_IMEWE_LEASES", "IMEWE_TIMERS", "IMEWE_HEADS", "IMEWE_EVENTS", "IMEWE_AUDIT")
+"""In this order: what was signed is never ahead of the events that it covers."""
 ARTIFACTS_PART = (f"OBJ_{ARTIFACTS}",)
 KEYS_PART = ("KV_IMEWE_SECRETS",)
 JOURNAL = "bridge/journal.db"
-PLAIN = ("machines.json", "notary.json")
-SECRET = ("kek", "admin.json")
+PLAIN = ("machines.json",)
+SECRET = ("kek", "admin.json", "notary.json")
 
 Told = Callable[[str, int], None]
 """Hears the name of each part and its size in bytes once it is there."""

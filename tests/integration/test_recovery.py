@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ def backed_up(outer: Path) -> dict[str, Any]:
     with up(outer / "home", told=outer / "up.json") as stack, stack.client() as client:
         digest = str(client.upload(GCODE)["digest"])
         made = [submitted(client, digest) for _ in range(3)]
+        signed = _signed(stack)
         stop = threading.Event()
         writer = threading.Thread(target=_keep_ordering, args=(stack, digest, stop))
         writer.start()
@@ -48,6 +50,7 @@ def backed_up(outer: Path) -> dict[str, Any]:
             "manifest": json.loads(told.stdout),
             "jobs": [each["jobId"] for each in made],
             "digest": digest,
+            "signed": signed,
             "admin": stack.admin,
             "end": _end(client, at_least=submitted(client, digest)["position"]),
             "history": history_after(client, "0"),
@@ -60,6 +63,24 @@ def _end(client: Client, *, at_least: str) -> int:
       edges { node { position } } } }"""
     edges = client.execute(query, {"at": at_least})["eventHistory"]["edges"]
     return int(edges[0]["node"]["position"])
+
+
+def _signed(stack: Stack) -> int:
+    """How many events are signed, once the notary was made to sign."""
+    assert stack.run("login").exit_code == 0
+    _until_following(stack)
+    assert stack.run("audit", "rotate").exit_code == 0
+    return int(_until_following(stack)["sizeSigned"])
+
+
+def _until_following(stack: Stack) -> dict[str, Any]:
+    until = time.monotonic() + 30
+    while (status := json.loads(stack.run("audit", "status", "--json").stdout))[
+        "phase"
+    ] != "following":
+        assert time.monotonic() < until, status
+        time.sleep(0.1)
+    return dict(status)
 
 
 def _keep_ordering(stack: Stack, digest: str, stop: threading.Event) -> None:
@@ -122,6 +143,9 @@ def test_a_restored_installation_has_the_same_log_files_people_and_orders(
             kept = [p for p in backed_up["history"] if int(p) <= told["events"]]
             assert history_after(client, "0")[: len(kept)] == kept
             assert submitted(client, backed_up["digest"])["jobId"]
+        assert _signed(stack) > backed_up["signed"] > 0
+        notary = _until_following(stack)
+        assert (notary["flaw"], notary["keyNumber"]) == (None, 3)
 
 
 def test_a_stopped_installation_is_backed_up_too(outer: Path, backed_up: dict[str, Any]) -> None:
