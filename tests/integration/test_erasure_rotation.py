@@ -110,6 +110,17 @@ def test_killed_before_any_change_it_goes_on_and_loses_nothing(
             assert survivor.reveal(who, "name", sealed[who]) == who
 
 
+def test_zeros_stand_where_the_old_key_stood(tmp_path: Path) -> None:
+    keyring = Keyring(tmp_path)
+    (tmp_path / "same place").hardlink_to(tmp_path / "kek")
+    keyring.begin_rotation()
+    assert not (tmp_path / "same place").read_bytes().strip(b"\0")
+    (tmp_path / "second place").hardlink_to(tmp_path / "kek")
+    keyring.end_rotation()
+    assert not (tmp_path / "second place").read_bytes().strip(b"\0")
+    assert len(keyring.keks()) == 1
+
+
 def test_people_who_come_and_go_meanwhile_are_kept_and_erased_as_ever(
     client: Client, fresh_home: Path
 ) -> None:
