@@ -27,7 +27,7 @@ from projections.history.causes import TREE_LIMIT, events_of_job, tree_around
 from projections.history.explanations import explain
 from projections.history.intervals import WIDEST, Changed, changed_between
 from projections.history.rows import EventRow
-from projections.history.unfolding import state_at
+from projections.history.unfolding import demand_kind, state_at
 from projections.querying import Connection as Database
 from projections.querying import Page
 from projections.reading import LAST
@@ -128,13 +128,7 @@ async def _one(
         connection, scope, kind=kind, aggregate_id=aggregate_id, upto=upto, first=1
     )
     if not state:
-        known = await history.kind_of(connection, scope, aggregate_id)
-        if known not in {None, kind}:
-            raise InvalidInputError(
-                f"{aggregate_id} is no {kind[:64] or 'object without a kind'}",
-                field="kind",
-                remedy=f"ask for kind {known}",
-            )
+        await demand_kind(connection, scope, kind, aggregate_id)
         raise NotFoundError(f"there was no {kind[:64]} {aggregate_id}", field="id")
     return await changed_between(
         connection, scope, after=after, upto=upto, kind=kind, aggregate_id=aggregate_id, first=1

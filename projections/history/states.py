@@ -5,7 +5,7 @@ stay sealed. A state is plain JSON; the memory of obeyed commands is not part of
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
@@ -78,52 +78,63 @@ class Traced:
     count: int
 
 
-@dataclass(slots=True)
-class Comparing:
-    """Takes one aggregate's events in order and compares what it was at ``after`` with what it is
-    at the end, remembering which event behind ``after`` touched what."""
+class Ends:
+    """Takes one aggregate's events in order: its state at the position ``after`` and at the end."""
 
-    decode: Decode
-    after: int
-    before: State | None = None
-    _folding: Folding = field(init=False)
-    _shown: Attributes = field(default_factory=dict)
-    _started: bool = False
-    _at: dict[str, Trace] = field(default_factory=dict)
-    _under: dict[str, Trace] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self._folding = Folding(self.decode)
+    def __init__(self, decode: Decode, *, after: int) -> None:
+        self._after = after
+        self._folding = Folding(decode)
+        self._passed = False
+        self._before: State | None = None
 
     def take(self, rows: Iterable[EventRow]) -> None:
         """Fold some more. Raises ``UnreadableEventError``."""
         for row in rows:
-            if row.position > self.after:
-                self._start()
+            if row.position > self._after and not self._passed:
+                self._passed = True
+                self._before = self._folding.state
+                self._pass(self._folding.aggregate)
             self._folding.take((row,))
-            if self._started:
-                self._compare(row)
+            if self._passed:
+                self._behind(row, self._folding.aggregate)
+
+    @property
+    def before(self) -> State | None:
+        """What it was at the first position; ``None`` when it was not there yet."""
+        return self._before if self._passed else self._folding.state
 
     @property
     def end(self) -> State | None:
-        """The state after the last event taken."""
+        """What it is after the last event taken."""
         return self._folding.state
+
+    def _pass(self, aggregate: ImeweAggregate | None) -> None:
+        """The first event behind the position comes next."""
+
+    def _behind(self, row: EventRow, aggregate: ImeweAggregate | None) -> None:
+        """An event behind the position was folded."""
+
+
+class Comparing(Ends):
+    """Also remembers which event behind ``after`` touched what."""
+
+    def __init__(self, decode: Decode, *, after: int) -> None:
+        super().__init__(decode, after=after)
+        self._shown: Attributes = {}
+        self._at: dict[str, Trace] = {}
+        self._under: dict[str, Trace] = {}
 
     def differences(self) -> list[Traced]:
         """What is different at the end, by path."""
-        self._start()
         before = self.before.values if self.before else {}
         end = self.end.values if self.end else {}
         return [self._traced(change) for change in changes(before, end)]
 
-    def _start(self) -> None:
-        if not self._started:
-            self._started = True
-            self.before = self._folding.state
-            self._shown = attributes(self._folding.aggregate)
+    def _pass(self, aggregate: ImeweAggregate | None) -> None:
+        self._shown = attributes(aggregate)
 
-    def _compare(self, row: EventRow) -> None:
-        shown = attributes(self._folding.aggregate)
+    def _behind(self, row: EventRow, aggregate: ImeweAggregate | None) -> None:
+        shown = attributes(aggregate)
         under: set[str] = set()
         for name, value in shown.items():
             earlier = self._shown.get(name)

@@ -10,7 +10,7 @@ from domain.shared.errors import InvalidInputError
 from domain.shared.scope import Scope
 from projections.history.queries import events_of, kind_of
 from projections.history.rows import EventRow
-from projections.history.states import Comparing, Decode, Folding, State
+from projections.history.states import Comparing, Decode, Ends, Folding, State, Traced
 from projections.querying import PAGE_LIMIT, Connection
 
 COMPARED_LIMIT: Final = 5000
@@ -28,8 +28,25 @@ async def state_at(
     async for page in _pages(connection, scope, kind=kind, aggregate_id=aggregate_id):
         folding.take(page)
     if folding.last is None:
-        await _demand_kind(connection, scope, kind, aggregate_id)
+        await demand_kind(connection, scope, kind, aggregate_id)
     return folding.state
+
+
+async def ends(
+    connection: Connection,
+    scope: Scope,
+    decode: Decode,
+    *,
+    kind: str,
+    aggregate_id: str,
+    after: int,
+    upto: int,
+) -> Ends:
+    """What it was at ``after`` and at ``upto``. Raises ``UnreadableEventError``."""
+    found = Ends(decode, after=after)
+    async for page in _pages(connection, scope, kind=kind, aggregate_id=aggregate_id, upto=upto):
+        found.take(page)
+    return found
 
 
 async def compared(
@@ -41,14 +58,12 @@ async def compared(
     aggregate_id: str,
     after: int,
     upto: int,
-) -> Comparing:
-    """What it was at ``after`` against what it was at ``upto``.
+) -> list[Traced]:
+    """What is different at ``upto`` from what it was at ``after``.
 
-    Raises ``InvalidInputError`` for an id of another kind and for too many events between the two,
-    and ``UnreadableEventError``.
+    Raises ``InvalidInputError`` for too many events between the two, and ``UnreadableEventError``.
     """
-    comparing = Comparing(decode, after=after)
-    between = 0
+    comparing, between = Comparing(decode, after=after), 0
     async for page in _pages(connection, scope, kind=kind, aggregate_id=aggregate_id, upto=upto):
         between += sum(row.position > after for row in page)
         if between > COMPARED_LIMIT:
@@ -58,9 +73,16 @@ async def compared(
                 remedy="choose a shorter interval",
             )
         comparing.take(page)
-    if comparing.end is None:
-        await _demand_kind(connection, scope, kind, aggregate_id)
-    return comparing
+    return comparing.differences()
+
+
+async def demand_kind(connection: Connection, scope: Scope, kind: str, aggregate_id: str) -> None:
+    """Raises ``InvalidInputError`` for an id of another kind; one of none is let pass."""
+    known = await kind_of(connection, scope, aggregate_id)
+    if known not in {None, kind}:
+        raise InvalidInputError(
+            f"{aggregate_id} is no {kind[:64]}", field="kind", remedy=f"ask for kind {known}"
+        )
 
 
 async def _pages(
@@ -80,11 +102,3 @@ async def _pages(
         if len(page) < PAGE_LIMIT:
             return
         position = page[-1].position
-
-
-async def _demand_kind(connection: Connection, scope: Scope, kind: str, aggregate_id: str) -> None:
-    known = await kind_of(connection, scope, aggregate_id)
-    if known not in {None, kind}:
-        raise InvalidInputError(
-            f"{aggregate_id} is no {kind[:64]}", field="kind", remedy=f"ask for kind {known}"
-        )

@@ -369,3 +369,32 @@ async def test_peoples_own_words_in_an_explanation_are_opened_for_those_who_may_
             assert found["words"] == f"Held: no new work: {told}"
             tree = await bench.ask(TREE, {"of": {"eventId": held}}, token=token)
             assert told in tree["data"]["causationTree"]["nodes"][-1]["words"]
+
+
+async def test_a_long_life_is_read_page_by_page_and_only_so_many_events_are_compared(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    story = Story()
+    shop = Shop.opened(story)
+    for number in range(300):
+        shop.node.hold(f"lunch {number}")
+        shop.node.end_hold()
+    shop.node.hold("for good")
+    story.tell(shop.node)
+    node_id, first = str(shop.node.id), len(story.events) - 601
+    asked = {"kind": "node", "id": node_id, "from": at(first)}
+    async with over(database_url, story.events) as bench:
+        token = bench.token(place=STORY_PLACE)
+        state = (await bench.ask(STATE, asked, token=token))["data"]["stateAt"]
+        assert (state["version"], state["state"]["held"]) == (shop.node.version, True)
+        assert state["state"] == orjson.loads(orjson.dumps(plain(shop.node)))
+        answer = await bench.ask(DIFF, asked, token=token)
+        (changed,) = [edge["node"] for edge in answer["data"]["diff"]["aggregates"]["edges"]]
+        held = {d["path"]: d for d in changed["differences"]}["/held"]
+        assert (held["changes"], held["event"]["position"]) == (601, str(len(story.events)))
+        monkeypatch.setattr("projections.history.unfolding.COMPARED_LIMIT", 600)
+        refused = await bench.ask(DIFF, asked, token=token)
+        assert "shorter interval" in refused["errors"][0]["extensions"]["problem"]["remedy"]
+        monkeypatch.setattr("gateways.graphql.explaining.WIDEST", 600)
+        wide = await bench.ask(SUMMARY, {"from": at(first)}, token=token)
+        assert "more than 600 positions" in wide["errors"][0]["message"]

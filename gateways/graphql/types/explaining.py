@@ -6,6 +6,7 @@ from typing import Any, Self, cast
 import strawberry
 from strawberry.scalars import JSON
 
+from domain.shared.scope import Scope
 from gateways.graphql.context import Info
 from gateways.graphql.fields import described, resolved
 from gateways.graphql.notes import noted
@@ -16,8 +17,8 @@ from projections.history.causes import Link, Place
 from projections.history.differences import How
 from projections.history.intervals import Changed
 from projections.history.rows import EventRow
-from projections.history.states import Comparing, Decode, State, Traced
-from projections.history.unfolding import compared
+from projections.history.states import Decode, Ends, State, Traced
+from projections.history.unfolding import compared, ends
 from projections.history.words import sentence_of
 from projections.nodes import queries as nodes
 
@@ -102,7 +103,7 @@ class ChangedAggregate:
     last: Position = described("The last of them.")
     begin: strawberry.Private[int]
     end: strawberry.Private[int]
-    comparison: strawberry.Private["asyncio.Future[Comparing] | None"] = None
+    folded: strawberry.Private["asyncio.Future[Ends] | None"] = None
 
     @classmethod
     def of(cls, changed: Changed, *, begin: int, end: int) -> Self:
@@ -119,34 +120,37 @@ class ChangedAggregate:
 
     @resolved("What it was at the first moment; null when it was not there yet.")
     async def before(self, info: Info) -> AggregateState | None:
-        found = (await self._compared(info)).before
+        found = (await self._ends(info)).before
         return AggregateState.of(found) if found else None
 
     @resolved("What it was at the second moment.")
     async def after(self, info: Info) -> AggregateState:
-        return AggregateState.of(cast("State", (await self._compared(info)).end))
+        return AggregateState.of(cast("State", (await self._ends(info)).end))
 
     @resolved("Every value that is different, with the event that changed it last.")
     async def differences(self, info: Info) -> list[Difference]:
-        return [Difference.of(each) for each in (await self._compared(info)).differences()]
-
-    async def _compared(self, info: Info) -> Comparing:
-        """Folded once, whichever fields ask for it."""
-        if self.comparison is None:
-            self.comparison = asyncio.ensure_future(self._fold(info))
-        return await self.comparison
-
-    async def _fold(self, info: Info) -> Comparing:
         async with info.context.reads.use(history.READS) as connection:
-            return await compared(
-                connection,
-                info.context.scope,
-                info.context.gateway.decode,
-                kind=self.kind,
-                aggregate_id=self.id,
-                after=self.begin,
-                upto=self.end,
-            )
+            found = await compared(connection, *_reader(info), **self._asked)
+        return [Difference.of(each) for each in found]
+
+    async def _ends(self, info: Info) -> Ends:
+        """Folded once, whichever fields ask for it."""
+        if self.folded is None:
+            self.folded = asyncio.ensure_future(self._fold(info))
+        return await self.folded
+
+    async def _fold(self, info: Info) -> Ends:
+        async with info.context.reads.use(history.READS) as connection:
+            return await ends(connection, *_reader(info), **self._asked)
+
+    @property
+    def _asked(self) -> dict[str, Any]:
+        return {
+            "kind": self.kind,
+            "aggregate_id": self.id,
+            "after": self.begin,
+            "upto": self.end,
+        }
 
 
 @strawberry.type(description="One place in a tree of causes.")
@@ -184,6 +188,10 @@ class CausationNode:
 class CausationTree:
     nodes: list[CausationNode] = described("Depth first; several trees where people had a say.")
     truncated: bool = described("There is more than was asked for.")
+
+
+def _reader(info: Info) -> tuple[Scope, Decode]:
+    return info.context.scope, info.context.gateway.decode
 
 
 async def names_of(info: Info, node_ids: list[str]) -> dict[str, str]:
