@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -26,6 +26,9 @@ TIMES = "history"
 When = int | datetime
 """A moment as it is asked for: a position, or a time of the log's clock."""
 
+LogEnd = Callable[[], Awaitable[int]]
+"""Asks the log for the position of its newest event."""
+
 _BEGIN = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 _POINTERS = """
 WITH pointers AS MATERIALIZED (
@@ -39,10 +42,10 @@ SELECT name, schema, position, stale_since,
 FROM pointers
 """
 _AT_TIME = """
-SELECT coalesce(max(position), 0) FROM {events} WHERE stored_at <= %(when)s
-    AND position < coalesce(
-        (SELECT position FROM {events} WHERE stored_at > %(when)s
-            ORDER BY stored_at, position LIMIT 1), %(last)s)
+WITH next AS MATERIALIZED (
+    SELECT position FROM {events} WHERE stored_at > %(when)s ORDER BY stored_at, position LIMIT 1)
+SELECT coalesce(max(position), 0), (SELECT position FROM next) FROM {events}
+WHERE stored_at <= %(when)s AND position < coalesce((SELECT position FROM next), %(last)s)
 """
 _AT_POSITION = """
 SELECT stored_at FROM {events} WHERE position <= %(when)s ORDER BY position DESC LIMIT 1
@@ -99,31 +102,28 @@ class Reading:
         """All of them have come at least this far."""
         return min(self.positions.values())
 
-    def reaches(self, moment: Moment) -> bool:
-        """Whether this snapshot holds all that had happened by then."""
-        return moment.position <= self.furthest_past
-
     @property
     def furthest_past(self) -> int:
         """The last position that can be looked at."""
         return min(self.position, self.times[1] if self.times else 0)
 
-    async def moment_of(self, when: When) -> Moment:
-        """The position of a time: the last one whose event the log had taken by then.
+    async def moment_of(self, when: When, log_end: LogEnd | None = None) -> tuple[Moment, int]:
+        """What is meant, and how far the rows must have come for that to be certain.
 
-        While the log's clock was set back, one time may mean either pass. Raises
-        ``NotBuiltError`` while nobody knows the times.
+        A time is the last position that the log had stored by then. While nothing later was
+        folded, ``log_end`` says what may still be on its way. While the log's clock is set back, a
+        time may mean either pass. Raises ``NotBuiltError`` while nobody knows the times.
         """
         if self.times is None:
             raise NotBuiltError(f"projection {TIMES} is not there yet", remedy="start projections")
         events = sql.Identifier(self.times[0], "events")
-        text = _AT_TIME if isinstance(when, datetime) else _AT_POSITION
-        statement = sql.SQL(text).format(events=events)
-        cursor = await self.connection.execute(statement, {"when": when, "last": LAST})
-        row = await cursor.fetchone()
         if isinstance(when, datetime):
-            return Moment(row[0] if row else 0, when)
-        return Moment(when, row[0] if row else None)
+            values = {"when": when, "last": LAST}
+            position, later = await self._one(sql.SQL(_AT_TIME).format(events=events), values)
+            end = await log_end() if log_end and later is None else 0
+            return Moment(position, when), max(position, end)
+        found = await self._one(sql.SQL(_AT_POSITION).format(events=events), {"when": when})
+        return Moment(when, found[0]), when
 
     async def look(self, moment: Moment | None) -> None:
         """Let all queries from now on see another moment; ``None`` is the present again."""
@@ -135,6 +135,10 @@ class Reading:
         await self.connection.execute(_LOOK, values)
         self.moment = moment
 
+    async def _one(self, statement: sql.Composed, values: dict[str, Any]) -> tuple[Any, ...]:
+        cursor = await self.connection.execute(statement, values)
+        return await cursor.fetchone() or (None,)
+
 
 @asynccontextmanager
 async def reading(
@@ -143,11 +147,13 @@ async def reading(
     *,
     at_least: int | None = None,
     as_of: When | None = None,
+    log_end: LogEnd | None = None,
     timeout: float | None = None,  # noqa: ASYNC109 - the caller's own, not a cancellation
 ) -> AsyncIterator[Reading]:
     """A read-only snapshot of the projections ``names``; ``pool`` gives autocommit connections.
 
-    With ``as_of`` it shows what was so at that moment. With ``at_least``, or a moment that they
+    With ``as_of`` it shows what was so at that moment; ``log_end`` makes a time certain that lies
+    behind all that was folded. With ``at_least``, or a moment that they
     have not reached, it waits until all have come to that position. Raises ``NotReachedError``
     after ``timeout`` seconds, ``NotBuiltError`` when there is no such projection.
     """
@@ -158,26 +164,27 @@ async def reading(
         async with pool.connection() as connection:
             found = await _begin(connection, names)
             try:
-                moment = None if as_of is None else await found.moment_of(as_of)
-                if found.position >= (at_least or 0) and (not moment or found.reaches(moment)):
+                moment, needed = None, 0
+                if as_of is not None:
+                    moment, needed = await found.moment_of(as_of, log_end)
+                if found.position >= (at_least or 0) and found.furthest_past >= needed:
                     await found.look(moment)
                     yield found
                     return
             finally:
                 await connection.execute("ROLLBACK")
         if time.monotonic() + wait > until:
-            raise _not_reached(found, at_least, moment, timeout=timeout)
+            raise _not_reached(found, at_least, needed, timeout=timeout)
         await asyncio.sleep(wait)
         wait = min(wait * 2, LONGEST_WAIT_S)
 
 
 def _not_reached(
-    found: Reading, at_least: int | None, moment: Moment | None, *, timeout: float
+    found: Reading, at_least: int | None, needed: int, *, timeout: float
 ) -> NotReachedError:
-    if moment is None or (at_least is not None and at_least > found.position):
+    field, wanted, reached = "asOf", needed, found.furthest_past
+    if at_least is not None and at_least > found.position:
         field, wanted, reached = "atLeast", at_least, found.position
-    else:
-        field, wanted, reached = "asOf", moment.position, found.furthest_past
     return NotReachedError(
         f"position {wanted} was not reached in {timeout:g} s; it is {reached}",
         field=field,

@@ -30,7 +30,7 @@ class Context:
         self.caller = caller
         self.notes = Notes(gateway.people, caller.token)
         self.position: int | None = None
-        self.reads = Reads(gateway.pool)
+        self.reads = Reads(gateway.pool, log_end=gateway.log.last_position)
         self._moments: dict[str | int, When] = {}
         self._loaders: dict[When | None, Loaders] = {}
 

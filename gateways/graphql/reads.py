@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from datetime import datetime
 from typing import Any
 
 import psycopg
@@ -11,7 +10,7 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from domain.shared.errors import UnavailableError
 from projections.querying import Connection
-from projections.reading import Moment, Reading, When, reading
+from projections.reading import LogEnd, Moment, Reading, When, reading
 
 
 class Reads:
@@ -20,8 +19,9 @@ class Reads:
     A look at the past goes through the same snapshot, so that fields may look at different ones.
     """
 
-    def __init__(self, pool: AsyncConnectionPool[Any]) -> None:
+    def __init__(self, pool: AsyncConnectionPool[Any], *, log_end: LogEnd | None = None) -> None:
         self._pool = pool
+        self._log_end = log_end
         self._open: dict[tuple[str, ...], Reading] = {}
         self._moments: dict[When, Moment] = {}
         self._stack = AsyncExitStack()
@@ -43,9 +43,7 @@ class Reads:
         """
         async with self._turn:
             try:
-                found = await self._reading(tuple(names), at_least)
-                if as_of is not None or found.moment is not None:
-                    found = await self._looking(tuple(names), found, as_of)
+                found = await self._reading(tuple(names), at_least, as_of)
                 yield found.connection
             except (psycopg.OperationalError, PoolTimeout) as error:
                 raise UnavailableError(
@@ -68,27 +66,23 @@ class Reads:
             with suppress(psycopg.OperationalError):
                 await self._stack.aclose()
 
-    async def _reading(self, names: tuple[str, ...], at_least: int | None) -> Reading:
-        known = self._open.get(names)
-        if known is None or (at_least is not None and known.position < at_least):
-            known = await self._fresh(names, at_least=at_least)
-            self._open[names] = known
-        return known
-
-    async def _looking(self, names: tuple[str, ...], found: Reading, as_of: When | None) -> Reading:
+    async def _reading(
+        self, names: tuple[str, ...], at_least: int | None, as_of: When | None
+    ) -> Reading:
         """A time means one position for the whole request, whichever snapshot was asked first."""
-        if as_of is None:
-            await found.look(None)
-            return found
-        known = self._moments.get(as_of)
-        moment = known or await found.moment_of(as_of)
-        if not found.reaches(moment):
-            found = self._open[names] = await self._fresh(names, as_of=moment.position)
-            if known is None and found.moment and not isinstance(as_of, datetime):
-                moment = found.moment
-        self._moments[as_of] = moment
-        await found.look(moment)
-        return found
+        moment = self.moment_of(as_of)
+        needed = moment.position if moment else 0
+        known = self._open.get(names)
+        if known is not None and as_of is not None and moment is None:
+            moment, needed = await known.moment_of(as_of, self._log_end)
+        if known is None or known.position < (at_least or 0) or known.furthest_past < needed:
+            asked = self._moments[as_of].position if as_of in self._moments else as_of
+            known = self._open[names] = await self._fresh(names, at_least=at_least, as_of=asked)
+            moment = self.moment_of(as_of) or known.moment
+        if as_of is not None and moment is not None:
+            self._moments[as_of] = moment
+        await known.look(moment)
+        return known
 
     async def _fresh(
         self,
@@ -101,12 +95,12 @@ class Reads:
         all of them, and the reading is tried once more. That costs nothing while all is well."""
         try:
             return await self._stack.enter_async_context(
-                reading(self._pool, names, at_least=at_least, as_of=as_of)
+                reading(self._pool, names, at_least=at_least, as_of=as_of, log_end=self._log_end)
             )
         except PoolTimeout:
             raise
         except psycopg.OperationalError:
             await self._pool.check()
             return await self._stack.enter_async_context(
-                reading(self._pool, names, at_least=at_least, as_of=as_of)
+                reading(self._pool, names, at_least=at_least, as_of=as_of, log_end=self._log_end)
             )

@@ -167,6 +167,39 @@ async def test_a_moment_that_is_not_there_yet_is_waited_for(
     assert refused.value.field == "asOf"
 
 
+async def test_a_time_waits_for_what_the_log_holds_and_nobody_has_folded(
+    pool: AsyncConnectionPool, database_url: str
+) -> None:
+    story = Story()
+    Shop.opened(story).make()
+    end = len(story.events)
+    stalled = end // 2
+    with migrated(database_url) as connection:
+        project(connection, story.events[:stalled])
+
+    async def log_end() -> int:
+        return end
+
+    asked = story.events[-2].stored_at
+    for reads, names in ((Reads(pool, log_end=log_end), nodes.READS), (None, jobs.READS)):
+        late = asyncio.create_task(asyncio.to_thread(_project, database_url, story.events))
+        if reads:
+            async with reads.use(names, as_of=asked):
+                assert reads.moment_of(asked) == (end - 1, asked)
+            await reads.close()
+        else:
+            async with reading(pool, names, as_of=asked, log_end=log_end) as then:
+                assert then.moment == (end - 1, asked)
+        await late
+    earlier = story.events[3].stored_at
+    async with reading(pool, jobs.READS, as_of=earlier, log_end=_nobody_asks) as then:
+        assert then.moment == (4, earlier)
+
+
+async def _nobody_asks() -> int:
+    raise AssertionError("what was folded is enough to know")
+
+
 async def test_without_the_history_nobody_knows_the_times(
     pool: AsyncConnectionPool, database_url: str
 ) -> None:
