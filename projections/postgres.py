@@ -16,12 +16,12 @@ from projections.table import Key, Table
 Cursor = psycopg.Cursor[TupleRow]
 
 
-def definition(table: Table[Any]) -> str:
-    """DDL of a table, of its indexes and of its history."""
+def definition(table: Table[Any], *, past: bool = True) -> str:
+    """DDL of a table, of its indexes and, unless its past shall not be kept, of its history."""
     columns = ", ".join(column.definition for column in table.columns)
     text = f"CREATE TABLE {table.name} ({columns}, PRIMARY KEY ({', '.join(table.key)}));"
     text += "".join(f"CREATE INDEX ON {table.name} ({each});" for each in table.indexes)
-    return text + history_definition(table)
+    return text + (history_definition(table) if past else "")
 
 
 def prefetch(cursor: Cursor, needs: Iterable[Need], rows: Rows) -> None:
@@ -40,13 +40,13 @@ def prefetch(cursor: Cursor, needs: Iterable[Need], rows: Rows) -> None:
         rows.load(table, [table.row(**each) for each in found])
 
 
-def write(cursor: Cursor, rows: Rows) -> None:
-    """Write everything that a batch did."""
+def write(cursor: Cursor, rows: Rows, *, past: bool = True) -> None:
+    """Write everything that a batch did; without ``past`` no history."""
     for table, changed in rows.changed():
         _upsert(cursor, table, changed, "{0} = EXCLUDED.{0}")
     for table, sums in rows.sums():
         _upsert(cursor, table, sums, f"{{0}} = {table.name}.{{0}} + EXCLUDED.{{0}}")
-    for table, lines in rows.lines():
+    for table, lines in rows.lines() if past else ():
         name = f"{table.name}_history"
         _copy(cursor, name, table.history_names, table.history_cells(lines))
     for table, appended in rows.appended():

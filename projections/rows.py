@@ -1,9 +1,9 @@
 """The working set of one batch: rows loaded before the fold, and what the fold did to them."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, NamedTuple, TypeVar
 
+from projections.replacing import replace
 from projections.table import Key, Past, Table
 
 R = TypeVar("R")
@@ -86,7 +86,7 @@ class Rows:
 
     def change(self, table: Table[R], *key: Any, **values: Any) -> R:
         """Store the row of that key with other values. Raises ``MissingRowError``."""
-        return self.put(table, replace(self.get(table, *key), **values))  # type: ignore[type-var]
+        return self.put(table, replace(self.get(table, *key), **values))
 
     def append(self, table: Table[R], row: R) -> None:
         """Add a row to a table that only grows."""

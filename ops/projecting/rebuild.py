@@ -6,6 +6,7 @@ stopped. A runner that is at work goes on with the schemas that are complete.
 
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 
 from domain.shared.errors import ConflictError
@@ -25,7 +26,7 @@ from ops.projecting.places import (
     retire,
     switch,
 )
-from ops.projecting.source import EventSource, next_batch
+from ops.projecting.source import EventSource, ahead
 from projections.projection import Projection
 
 Progress = Callable[[int], None]
@@ -100,16 +101,15 @@ def fill(
     began = time.monotonic()
     parked = parked_keys(connection, place.schema)
     position, events = place.position, 0
-    while upto is None or position < upto:
-        batch = next_batch(source, position)
-        if batch is None:
-            break
-        if upto is not None:
-            batch = batch.cut(upto)
-        apply(connection, projection, place.schema, batch, after=position, parked=parked)
-        position = batch.upto
-        events += len(batch.events)
-        progress(position)
+    with closing(ahead(source, position)) as batches:
+        for read in batches:
+            batch = read if upto is None else read.cut(upto)
+            apply(connection, projection, place.schema, batch, after=position, parked=parked)
+            position = batch.upto
+            events += len(batch.events)
+            progress(position)
+            if position == upto:
+                break
     seconds = time.monotonic() - began
     complete(connection, place.schema, events=events, seconds=seconds)
     return Rebuilt(

@@ -1,5 +1,7 @@
 """Where a runner's events come from."""
 
+from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 from domain.shared.recorded import RecordedEvent
@@ -25,6 +27,15 @@ class EventSource(Protocol):
 
     def wait(self, timeout: float) -> bool:
         """Wait until there may be more, at most ``timeout`` seconds."""
+
+
+def ahead(source: EventSource, after: int) -> Generator[Batch, None, None]:
+    """All batches behind a position; the next is read while the one before is folded."""
+    with ThreadPoolExecutor(1, thread_name_prefix="read ahead") as reading:
+        coming = reading.submit(next_batch, source, after)
+        while (batch := coming.result()) is not None:
+            coming = reading.submit(next_batch, source, batch.upto)
+            yield batch
 
 
 def next_batch(source: EventSource, after: int) -> Batch | None:

@@ -1,7 +1,6 @@
 """Folds the material ledgers: balances of each lot, and every booking."""
 
 from collections.abc import Iterable
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -10,6 +9,7 @@ from domain.shared.moments import heard
 from domain.shared.recorded import RecordedEvent
 from projections.inventory.rows import ACCOUNTS, BookingRow, EntryRow, LotRow
 from projections.projection import Projection, topics_of
+from projections.replacing import replace
 from projections.rows import Need, Rows
 from projections.table import Past, Table
 

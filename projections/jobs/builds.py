@@ -1,6 +1,5 @@
 """Folds the events of builds."""
 
-from dataclasses import replace
 from typing import Any
 
 from domain.build.aggregate import Build
@@ -8,6 +7,7 @@ from domain.build.states import BuildStatus
 from domain.shared.recorded import RecordedEvent
 from projections.jobs.rows import BuildRow
 from projections.jobs.tables import BUILDS
+from projections.replacing import replace
 from projections.rows import Rows
 
 _STATUS_OF: dict[type[Any], BuildStatus] = {

@@ -1,12 +1,12 @@
 """Folds the events of dispatches and keeps every decision for its explanation."""
 
-from dataclasses import replace
 from typing import Any
 
 from domain.dispatch.aggregate import Dispatch, DispatchStatus
 from domain.shared.recorded import RecordedEvent
 from projections.jobs.rows import DecisionRow, DispatchRow
 from projections.jobs.tables import DECISIONS, DISPATCHES
+from projections.replacing import replace
 from projections.rows import Rows
 
 _STATUS_OF: dict[type[Any], DispatchStatus] = {

@@ -1,6 +1,5 @@
 """Folds the events of jobs."""
 
-from dataclasses import replace
 from datetime import datetime
 
 from domain.job.aggregate import EVENT_OF, Job
@@ -9,6 +8,7 @@ from domain.shared.aggregate import Fact
 from domain.shared.recorded import RecordedEvent
 from projections.jobs.rows import JobRow
 from projections.jobs.tables import JOBS
+from projections.replacing import replace
 from projections.rows import Rows
 
 STATUS_OF: dict[type[Fact], JobStatus] = {

@@ -1,7 +1,6 @@
 """Folds the events of parts and of their pieces."""
 
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Any
 
 from domain.job.states import JobStatus
@@ -11,6 +10,7 @@ from domain.shared.recorded import RecordedEvent
 from projections.jobs.rows import PartRow, PieceRow
 from projections.jobs.tables import PARTS, PIECES
 from projections.jobs.waiting import why_waiting
+from projections.replacing import replace
 from projections.rows import Need, Rows
 
 _STATUS_OF: dict[type[Any], PieceStatus] = {

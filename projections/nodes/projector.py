@@ -1,7 +1,6 @@
 """Folds machines, and the runs on them as far as a machine's picture needs them."""
 
 from collections.abc import Iterable
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,6 +11,7 @@ from domain.node.states import Availability, EmergencyStop, Execution, NodeStatu
 from domain.shared.recorded import RecordedEvent
 from projections.nodes.rows import NodeRow, RunRow
 from projections.projection import Projection, topics_of
+from projections.replacing import replace
 from projections.rows import Need, Rows
 from projections.table import Table
 

@@ -1,7 +1,7 @@
 """Small rules of the read side that need no database."""
 
 import ast
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,8 +13,10 @@ from domain.dispatch.aggregate import Dispatch
 from domain.job.aggregate import Job
 from domain.part.aggregate import Part
 from domain.shared.errors import NotFoundError
+from projections import replacing
 from projections.catalogue import CATALOGUE, projection_named
 from projections.cells import json_cell, text_cell, verbatim_cell
+from projections.jobs.rows import BuildRow
 from projections.jobs.tables import JOBS
 from projections.jobs.words import WORDS, words_of
 from projections.kpis.projector import HOURS, SUBJECTS, Kpis
@@ -139,3 +141,12 @@ def test_names_of_tables_are_unique_because_readers_see_them_together() -> None:
 def test_an_unknown_projection_is_a_clear_refusal() -> None:
     with pytest.raises(NotFoundError, match="no projection weather"):
         projection_named("weather")
+
+
+def test_a_row_is_replaced_as_the_library_replaces_it() -> None:
+    row = BuildRow(**{each.name: each.name for each in fields(BuildRow)})  # type: ignore[arg-type]
+    changed = replacing.replace(row, status="FAILED", percent=7)
+    assert changed == replace(row, status="FAILED", percent=7)
+    assert row.status == "status"
+    with pytest.raises(TypeError, match="colour"):
+        replacing.replace(row, colour="red")
