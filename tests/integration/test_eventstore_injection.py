@@ -8,6 +8,7 @@ same tricks do work inside it, so the others prove something.
 import contextlib
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -25,6 +26,7 @@ from ops.settings import Settings
 from tests.eventlog import OwnLog, fact
 
 TARGET = "imewe.events.job.injected"
+HEAD = "imewe.heads.head"
 CHANGES = ("UPDATE", "DELETE", "PURGE", "RESTORE", "MSG.DELETE")
 
 
@@ -50,10 +52,10 @@ def tell(shop: OwnLog, user: str, *frames: bytes) -> None:
     connection.close()
 
 
-def asking(subject: str, payload: Any = None) -> bytes:
+def asking_for(subject: str, payload: Any = None, *, target: str) -> bytes:
     """A request whose answer shall land in the log."""
     body = b"" if payload is None else orjson.dumps(payload)
-    return publication(subject, body, reply=TARGET)
+    return publication(subject, body, reply=target)
 
 
 def making(subject: str, payload: Any) -> bytes:
@@ -69,19 +71,20 @@ def logged(shop: OwnLog) -> int:
     return position
 
 
-def tricks() -> dict[str, list[bytes]]:
+def tricks(target: str = TARGET) -> dict[str, list[bytes]]:
+    asking = partial(asking_for, target=target)
     api = "$JS.API"
     stream = {"name": "MINE", "subjects": ["mine.>"], "storage": "memory"}
     pull = {"stream_name": "MINE", "config": {"durable_name": "C", "ack_policy": "none"}}
     push = {
         "stream_name": "MINE",
-        "config": {"durable_name": "P", "ack_policy": "none", "deliver_subject": TARGET},
+        "config": {"durable_name": "P", "ack_policy": "none", "deliver_subject": target},
     }
     seed = [making(f"{api}.STREAM.CREATE.MINE", stream), publication("mine.x", b"forged")]
-    republish = {**stream, "republish": {"src": "mine.>", "dest": TARGET}}
-    into = {"name": "MINE", "subjects": ["imewe.events.>"], "storage": "memory"}
+    republish = {**stream, "republish": {"src": "mine.>", "dest": target}}
+    into = {"name": "MINE", "subjects": ["imewe.events.>", "imewe.heads.>"], "storage": "memory"}
     return {
-        "publish": [publication(TARGET, b"forged")],
+        "publish": [publication(target, b"forged")],
         "account info": [asking(f"{api}.INFO")],
         "stream info": [asking("imewe.log.info"), asking(f"{api}.STREAM.INFO.IMEWE_EVENTS")],
         "direct get": [
@@ -107,7 +110,7 @@ def tricks() -> dict[str, list[bytes]]:
         ],
         "a stream of the same subjects": [
             making(f"{api}.STREAM.CREATE.MINE", into),
-            publication(TARGET, b"forged"),
+            publication(target, b"forged"),
         ],
         "service ping": [asking("$SRV.PING")],
     }
@@ -124,6 +127,16 @@ def test_no_trick_works_from_the_other_account(shop: OwnLog, user: str) -> None:
     for frames in tricks().values():
         tell(shop, user, *frames)
     assert logged(shop) == 1
+
+
+@pytest.mark.parametrize("user", APP_USERS)
+def test_no_trick_puts_anything_among_the_signed_heads(shop: OwnLog, user: str) -> None:
+    for frames in tricks(HEAD).values():
+        tell(shop, user, *frames)
+    time.sleep(0.1)
+    client = Client(shop.address("log_notary"))
+    assert client.api("STREAM.INFO.IMEWE_HEADS")["state"]["last_seq"] == 0
+    client.close()
 
 
 @pytest.mark.parametrize("user", [*LOG_USERS, *APP_USERS])
