@@ -16,6 +16,7 @@ from ops.bench.result import BenchResult, machine
 BENCHES = {
     "store": "ops.bench.store",
     "projecting": "ops.bench.projecting",
+    "rebuild": "ops.bench.rebuild",
     "asof": "ops.bench.asof",
     "streaming": "ops.bench.streaming",
     "gateway": "ops.bench.gateway_load",

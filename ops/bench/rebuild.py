@@ -1,0 +1,325 @@
+"""Rebuilding the jobs: our builder against the library's runner, same events, same view, in turns.
+
+The library's ``ProjectionRunner`` handles one event in one transaction, as its documentation
+shows. Both read the same JetStream log, write the same tables to the same PostgreSQL and commit
+alike (``synchronous_commit`` on), and what they wrote is compared.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from psycopg.conninfo import conninfo_to_dict
+
+from commands.application import Imewe
+from domain.build.aggregate import Build, RunFigures
+from domain.dispatch.aggregate import Dispatch
+from domain.job.aggregate import Job
+from domain.part.aggregate import Part
+from domain.shared.identifiers import build_id, derived, dispatch_id, part_id
+from domain.shared.recorded import Actor, Envelope, RecordedEvent
+from ops.bench import rebuild_peer as peer
+from ops.bench.result import BenchResult, Figure
+from ops.database.connection import connect
+from ops.database.server import EmbeddedPostgres
+from ops.eventstore.client import Client
+from ops.eventstore.envelope import event_id
+from ops.eventstore.jetstream import environment_of
+from ops.eventstore.reader import LogReader
+from ops.eventstore.streams import ensure_streams
+from ops.eventstore.wire import Address
+from ops.hosting.account import server_account
+from ops.messaging.server import EmbeddedNats, credentials
+from ops.prepare import prepare_database
+from ops.projecting.places import Connection
+from ops.projecting.rebuild import rebuild
+from ops.settings import Settings
+from projections.jobs.projector import Jobs
+from projections.postgres import Cursor, definition, write
+from projections.rows import Rows
+
+GOAL_LIVE, GOAL_PAST = 30.0, 20.0
+ORDERS = 25
+ROUNDS = 5
+PATIENCE_S = 600.0
+BEGAN = datetime(2026, 11, 22, tzinfo=UTC)
+FILE = {"digest": "ab" * 32, "size": 1000, "format": "gcode", "name": "box.gcode"}
+FIGURES = RunFigures(
+    duration_ms=60_000, energy_j=900, energy_source="none", material_mm3=80, material_mg=99
+)
+ENVELOPE = Envelope(
+    command_id="b8a4a2f0-5a3e-5ce2-8f2a-6a6a2f1a0c11",
+    causation_id="2f1a0c11-5a3e-5ce2-8f2a-b8a4a2f06a6a",
+    correlation_id="6a6a2f1a-5a3e-5ce2-8f2a-0c11b8a4a2f0",
+    organisation_id="workshop",
+    site_id="",
+    actor=Actor(kind="bridge", id="local"),
+    occurred_at=BEGAN,
+)
+
+
+class LiveOnly(Jobs):
+    """The jobs without their histories."""
+
+    name = "jobs_live"
+
+    @property
+    def schema(self) -> str:
+        return "\n".join(definition(table, past=False) for table in self.tables)
+
+    def past(self, schema: str) -> str:
+        """Nothing is kept."""
+        return ""
+
+    def flush(self, cursor: Cursor, rows: Rows) -> None:
+        write(cursor, rows, past=False)
+
+
+def run(folder: Path, *, orders: int = ORDERS, rounds: int = ROUNDS) -> list[BenchResult]:
+    """Measure on servers of its own in ``folder``."""
+    settings = Settings(home=folder / "home")
+    nats = EmbeddedNats(settings.home, server_account())
+    postgres = EmbeddedPostgres(settings.home, server_account())
+    nats.start()
+    try:
+        postgres.start()
+        try:
+            bench = Bench(settings, nats, orders=orders)
+            return [
+                bench.measure(LiveOnly(), rounds, past=False, goal=GOAL_LIVE),
+                bench.measure(Jobs(), rounds, past=True, goal=GOAL_PAST),
+            ]
+        finally:
+            postgres.stop()
+    finally:
+        nats.stop()
+
+
+class Bench:
+    """The two sides over one log and one database."""
+
+    def __init__(self, settings: Settings, nats: EmbeddedNats, *, orders: int) -> None:
+        self._settings = settings
+        self._nats = nats
+        self._passwords = credentials(settings.home)
+        prepare_database(settings)
+        with closing(self._client("log_supervisor")) as client:
+            ensure_streams(client)
+        application = Imewe(environment_of(self._address("log_commands")))
+        for number in range(orders):
+            self._events = _order(application, number)
+        application.close()
+        self._orders = orders
+
+    def measure(self, projection: Jobs, rounds: int, *, past: bool, goal: float) -> BenchResult:
+        """Both sides in turns; the first of ours warms up."""
+        self.ours(projection)
+        ours, theirs = [], []
+        for _ in range(rounds):
+            ours.append(self.ours(projection))
+            theirs.append(self.theirs(past=past))
+        same = self.equal(projection, past=past)
+        figures = (
+            Figure(label="our builder", unit="events/s", runs=ours),
+            Figure(label="the library's runner", unit="events/s", runs=theirs),
+        )
+        ratio = figures[0].median / figures[1].median
+        kept = "with history" if past else "live tables only"
+        return BenchResult(
+            name=f"rebuild, {kept}",
+            what=f"{self._events} events of {self._orders} orders into the jobs projection.",
+            figures=figures,
+            goal=f"at least {goal:g} times as fast as the library",
+            met=same and ratio >= goal,
+            ratio=ratio,
+            notes=(
+                "the library's side folds with the same code and writes with the same statements,"
+                " one event a transaction; every commit of both waits for the disk",
+                f"the rows of both are {'equal' if same else 'NOT equal'}",
+            ),
+        )
+
+    def ours(self, projection: Jobs) -> float:
+        """Events per second, the schema and its indexes included."""
+        with self._database() as connection, closing(self._client("projections")) as client:
+            reader = LogReader.through_import(client)
+            try:
+                begun = time.perf_counter()
+                made = rebuild(connection, reader, projection)
+                return made.events / (time.perf_counter() - begun)
+            finally:
+                reader.close()
+
+    def theirs(self, *, past: bool) -> float:
+        """Events per second, the schema included."""
+        with self._database() as admin:
+            admin.execute(f"DROP SCHEMA IF EXISTS {peer.PEER} CASCADE".encode())
+            admin.execute("DROP TABLE IF EXISTS peerjobs_tracking")
+        peer.PeerJobs.recorded = staticmethod(recorded)
+        begun = time.perf_counter()
+        with peer.runner(self._environment(), past=past) as runner:
+            runner.wait(self._events, timeout=PATIENCE_S)
+            return self._events / (time.perf_counter() - begun)
+
+    def equal(self, projection: Jobs, *, past: bool) -> bool:
+        """Whether both sides wrote the same rows."""
+        with self._database() as admin:
+            row = admin.execute(
+                "SELECT schema FROM imewe.projections WHERE name = %s", [projection.name]
+            ).fetchone()
+            schema = row[0] if row else ""
+            names = [table.name for table in projection.tables]
+            names += [f"{table.name}_history" for table in projection.tables if table.history]
+            return all(
+                _rows(admin, schema, name) == _rows(admin, peer.PEER, name)
+                for name in names
+                if past or not name.endswith("_history")
+            )
+
+    @contextmanager
+    def _database(self) -> Iterator[Connection]:
+        with connect(self._settings, autocommit=True) as connection:
+            yield connection
+
+    def _client(self, user: str) -> Client:
+        return Client(self._address(user))
+
+    def _address(self, user: str) -> Address:
+        return Address(
+            host="127.0.0.1", port=self._nats.port, user=user, password=self._passwords[user]
+        )
+
+    def _environment(self) -> dict[str, str]:
+        """The log for the application, PostgreSQL for the library's view."""
+        with self._database() as connection:
+            given = conninfo_to_dict(connection.info.dsn)
+        prefix = peer.PeerProjection.name.upper()
+        return {
+            **environment_of(self._address("log_commands")),
+            f"{prefix}_PERSISTENCE_MODULE": "eventsourcing.postgres",
+            f"{prefix}_POSTGRES_DBNAME": str(given["dbname"]),
+            f"{prefix}_POSTGRES_HOST": str(given["host"]),
+            f"{prefix}_POSTGRES_PORT": str(given.get("port") or 5432),
+            f"{prefix}_POSTGRES_USER": str(given["user"]),
+            f"{prefix}_POSTGRES_PASSWORD": (self._settings.home / "database.secret").read_text(),
+        }
+
+
+def recorded(event: Any, position: int) -> RecordedEvent:
+    """What the library read, with the envelope that it drops."""
+    topic = type(event).TOPIC
+    return RecordedEvent(
+        event=event,
+        envelope=ENVELOPE,
+        position=position,
+        kind=topic.partition(":")[0].removeprefix("imewe."),
+        aggregate_id=event.originator_id,
+        version=event.originator_version,
+        event_id=event_id(str(event.originator_id), event.originator_version),
+        recorded_at=BEGAN,
+        stored_at=BEGAN,
+        topic=topic,
+        schema_version=1,
+        previous_hash="",
+        hash="",
+        body=b"",
+    )
+
+
+def _rows(connection: Connection, schema: str, name: str) -> list[Any]:
+    statement = f"SELECT t::text FROM {schema}.{name} t ORDER BY 1"
+    return connection.execute(statement.encode()).fetchall()
+
+
+def _order(application: Imewe, number: int) -> int:
+    """One order from submission to completion; the position of its last event."""
+    job = Job.submit(
+        derived("job", str(number)),
+        organisation_id="workshop",
+        owner_id="anna",
+        name=f"Box {number}",
+        priority=5,
+        deadline=None,
+        parts=[{"name": "Box", "artifact": FILE, "material": "PLA", "quantity": 1}],
+    )
+    part = Part.order(
+        part_id(job.id, 0),
+        organisation_id="workshop",
+        job_id=str(job.id),
+        line=0,
+        name="Box",
+        artifact=FILE,
+        material="PLA",
+        quantity=1,
+    )
+    part.validate(
+        process="fdm",
+        program=FILE,
+        size_mm=[10.0, 10.0, 10.0],
+        duration_ms=60_000,
+        material_mm3=80,
+        material_mg=99,
+        estimated_by="slicer",
+    )
+    part.schedule()
+    dispatch = Dispatch.request(
+        dispatch_id(part.id, 0),
+        organisation_id="workshop",
+        job_id=str(job.id),
+        part_id=str(part.id),
+        piece=0,
+        work={"process": "fdm", "material": "PLA"},
+    )
+    build = _made(job, part, dispatch, number)
+    for each in (job, part, dispatch, build):
+        position = application.record(each, envelope=ENVELOPE)
+        job.follow_part(str(part.id), part.status)
+    return application.record(job, envelope=ENVELOPE) if job.pending_events else position
+
+
+def _made(job: Job, part: Part, dispatch: Dispatch, number: int) -> Build:
+    """The build of its one piece, begun, ended and judged."""
+    node = str(UUID(int=number % 10))
+    build = Build.plan(
+        build_id(dispatch.id, 1),
+        organisation_id="workshop",
+        job_id=str(job.id),
+        dispatch_id=str(dispatch.id),
+        attempt=1,
+        node_id=node,
+        pieces=[{"part_id": str(part.id), "piece": 0}],
+        program=FILE,
+        material="PLA",
+        duration_ms=60_000,
+        material_mm3=80,
+        material_mg=99,
+    )
+    dispatch.choose(
+        attempt=1,
+        build_id=str(build.id),
+        node_id=node,
+        inventory_id="lot",
+        decision={"policy": "score", "fleet_position": number},
+    )
+    dispatch.reserve_node(1, epoch=1)
+    dispatch.reserve_material(1, quantity_mg=99)
+    build.reserve(epoch=1, inventory_id="lot")
+    part.queue_piece(0, build_id=str(build.id), node_id=node)
+    build.send()
+    dispatch.send(1)
+    build.accept(node_id=node, epoch=1, bridge="local")
+    build.start(epoch=1)
+    dispatch.start(1)
+    part.start_piece(0, build_id=str(build.id))
+    for percent in range(5, 105, 5):
+        build.progress(percent)
+    build.finish(FIGURES)
+    dispatch.close("made")
+    part.make_piece(0, build_id=str(build.id))
+    part.pass_piece(0, by="user/anna")
+    build.inspect(passed=True, by="user/anna")
+    return build
