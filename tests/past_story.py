@@ -1,13 +1,16 @@
 """What the tests of the past share: a rich story, and two looks at the same moment of it."""
 
 import random
+from datetime import timedelta
 from typing import Any
 
 from domain.account.aggregate import Account
 from domain.inventory.aggregate import Inventory
 from domain.node.aggregate import Node
 from domain.organisation.aggregate import Organisation
+from domain.period.aggregate import Period, period_id
 from domain.shared.identifiers import derived, lot_id
+from domain.shared.moments import told
 from domain.shared.recorded import RecordedEvent
 from ops.projecting.applying import Batch, apply
 from ops.projecting.places import Connection, create
@@ -33,6 +36,7 @@ def rich_story(jobs: int = 8, *, seed: int = 1) -> Story:
     people[1].close()
     story.tell(people[1])
     _organisation(replace_organisation(story, name="late"))
+    _corrections(story, second.node)
     retired = Shop.opened(story, name="Old")
     retired.node.decommission()
     story.tell(retired.node)
@@ -133,6 +137,25 @@ def _rights(story: Story, person: Account, number: int) -> None:
     if number % 2:
         person.revoke(role, in_organisation=ORGANISATION)
         story.tell(person)
+
+
+def _corrections(story: Story, node: Node) -> None:
+    """A month is cut off and closed, and what was recorded is corrected afterwards."""
+    month = Period.cut_off(
+        period_id(story.organisation_id, "2026-10"),
+        organisation_id=story.organisation_id,
+        month="2026-10",
+        now=story.now,
+    )
+    story.tell(month)
+    month.close(position=len(story.events), figures={}, digest="sha256:" + "0" * 64)
+    story.tell(month)
+    since, until, now = (node.created_on + timedelta(minutes=each) for each in (1, 61, 90))
+    node.correct_downtime(told(since), told(until), reason="dead", now=now)
+    story.tell(node)
+    story.later(minutes=5)
+    node.withdraw_downtime(told(since), reason="a mistake")
+    story.tell(node)
 
 
 def _organisation(story: Story) -> None:
