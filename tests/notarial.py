@@ -16,7 +16,8 @@ from ops.notary.head_stream import HeadStream
 from ops.notary.heads import Head
 from ops.notary.ledger import Ledger
 from ops.notary.log_source import LogSource
-from ops.notary.notary import Notary, Pace, Phase, Status
+from ops.notary.notary import Notary
+from ops.notary.status import Pace, Phase, Status
 from tests.eventlog import OwnLog, fact
 
 DEADLINE_S = 30.0

@@ -9,19 +9,18 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 
 import structlog
 
 from domain.shared.errors import ConflictError, ImeweError, UnavailableError
 from ops.eventstore.chain import Flaw
-from ops.notary.comparing import differs
+from ops.notary.comparing import CHANGED, differs
 from ops.notary.keys import Rotation
 from ops.notary.ledger import FlawError, Ledger
 from ops.notary.log_source import LogSource
-from ops.notary.state import NotaryState
+from ops.notary.state import FOLDER, NotaryState
+from ops.notary.status import Pace, Phase, Status
 
 SAVED = 50_000
 """Events after which the state is saved although no head is signed."""
@@ -33,36 +32,6 @@ GATHER_S = 0.25
 """After a sign that there is more: what comes in a burst is taken together."""
 
 log = structlog.get_logger()
-
-
-class Phase(StrEnum):
-    """What the notary is doing."""
-
-    STARTING = "starting"
-    COMPARING = "comparing"
-    FOLLOWING = "following"
-    STOPPED_BY_FLAW = "stopped_by_flaw"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pace:
-    """A head is signed after so many events or so many seconds, whichever comes first."""
-
-    events: int = 1000
-    seconds: float = 60.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Status:
-    """How far the notary is. ``taken``: events in its trees; ``trouble``: why it waits."""
-
-    phase: Phase
-    origin: str
-    signed: int
-    taken: int
-    log_end: int
-    flaw: Flaw | None
-    trouble: str
 
 
 class Notary:
@@ -95,6 +64,7 @@ class Notary:
         self._trouble = ""
         self._since: float | None = None
         self._saved = 0
+        self._suspect: Flaw | None = None
         self._stale = False
 
     def run(self) -> None:
@@ -141,7 +111,9 @@ class Notary:
                 )
             if state.size > self._ledger.signed and not self._sign(state):
                 raise ConflictError("another notary signed first", remedy="try again")
+            self._stale = True
             rotation = self._ledger.rotate()
+            self._stale = False
             state.save(**self._ledger.words())
         log.info("a new key signs", number=rotation.number, key=rotation.key.text)
         return rotation
@@ -178,11 +150,22 @@ class Notary:
         while done < state.size and not self._stopping.is_set():
             leaves = state.tree.leaves(done, min(done + COMPARED, state.size))
             if flaw := differs(self._source.read_raw(done, len(leaves)), leaves, after=done):
-                raise FlawError(flaw)
+                self._doubt(state, flaw)
             done += len(leaves)
             if done % SAVED == 0:
                 log.info("the log is compared with what was taken", done=done, of=state.size)
         self._prove(state)
+
+    def _doubt(self, state: NotaryState, flaw: Flaw) -> None:
+        """Where a signed event is another than ours, the files may be damaged: make them again
+        and let the heads tell. Raises ``FlawError`` where they could not."""
+        if flaw.reason != CHANGED or flaw.sequence > self._ledger.signed:
+            raise FlawError(flaw)
+        log.warning("the log or what is kept of it has changed", **flaw._asdict())
+        self._suspect = flaw
+        state.forget()
+        self._ledger = self._make_ledger()
+        self._ledger.look()
 
     def _follow(self, state: NotaryState) -> bool:
         """Take what is new and sign when it is time; False when there was nothing new."""
@@ -219,6 +202,9 @@ class Notary:
             if not same:
                 raise FlawError(Flaw(before + 1, f"up to {head.size} is not what was signed"))
             before = head.size
+        if self._suspect is not None and not unproved:
+            log.warning("what is kept of the log was damaged and is made again from it")
+            self._suspect = None
 
     def _sign(self, state: NotaryState) -> bool:
         self._since = None
@@ -268,11 +254,12 @@ class Notary:
             self._pause(error.message)
         except (ImeweError, OSError, sqlite3.Error) as error:
             self._close()
-            self._pause(str(error))
+            self._pause(f"{error} (what lies in {self._home / FOLDER} can be made again)")
         else:
             self._trouble = ""
 
     def _found(self, flaw: Flaw) -> None:
+        flaw = self._suspect or flaw
         self._flaw, self._phase = flaw, Phase.STOPPED_BY_FLAW
         log.error("THE LOG IS NOT WHAT IT WAS: nothing is signed any more", **flaw._asdict())
         self._on_flaw(flaw)

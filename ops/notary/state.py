@@ -76,6 +76,12 @@ class NotaryState:
         text = self.map.kept(name)
         return orjson.loads(text) if text else None
 
+    def forget(self) -> None:
+        """Empty both trees; what else was saved stays."""
+        self.map.forget()
+        self.tree.truncate(0)
+        self.save()
+
     def close(self) -> None:
         """Close the files; what was not saved is forgotten."""
         self.map.close()
@@ -86,7 +92,6 @@ class NotaryState:
         saved = self.kept("size")
         size = saved if isinstance(saved, int) else 0
         if size > self.tree.size:  # leaves were lost: begin again from the log
-            self.map.forget()
-            size = 0
-        self.tree.truncate(size)
-        self.save()
+            self.forget()
+        else:
+            self.tree.truncate(size)

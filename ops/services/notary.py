@@ -23,11 +23,13 @@ from ops.messaging.command_client import report_step
 from ops.messaging.connection import address, connect
 from ops.messaging.services import register
 from ops.notary.answering import NotaryDesk
+from ops.notary.exporting_desk import ExportDesk
 from ops.notary.head_stream import HeadStream
 from ops.notary.ledger import Ledger
 from ops.notary.log_source import LogSource
-from ops.notary.notary import Notary, Pace
+from ops.notary.notary import Notary
 from ops.notary.publishing import Publisher
+from ops.notary.status import Pace
 from ops.settings import Settings
 
 NAME: Final = "notary"
@@ -74,7 +76,10 @@ async def serve(settings: Settings) -> None:
         desk = AdministrationDesk(
             app,
             NAME,
-            NotaryDesk(app, notary, stream, publisher).handlers(),
+            {
+                **NotaryDesk(app, notary, stream, publisher).handlers(),
+                **ExportDesk(files, settings.home).handlers(),
+            },
             verifier=Verifier(token_keys(settings.home).public, clock=clock),
         )
         await desk.open()
