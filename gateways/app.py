@@ -14,6 +14,7 @@ from gateways.graphql.websocket import Sockets
 from gateways.ports import Gateway
 from gateways.rest.artifacts import artifact_routes
 from gateways.rest.problems import answer_with_problems
+from gateways.rest.proofs import proof_routes
 
 TITLE = "Imewe"
 
@@ -32,6 +33,7 @@ def create_app(gateway: Gateway, *, version: str = "0") -> FastAPI:
     )
     answer_with_problems(app, gateway)
     app.include_router(artifact_routes(gateway))
+    app.include_router(proof_routes(gateway))
     app.add_api_route("/healthz", _health(gateway), include_in_schema=False)
     endpoint = GraphQLEndpoint(engine, gateway)
     app.router.routes.append(Route("/graphql", endpoint.answer, methods=["POST"]))

@@ -14,7 +14,7 @@ import re
 import sys
 from base64 import b64decode, b64encode
 from collections.abc import Sequence
-from functools import partial, reduce
+from functools import reduce
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,6 @@ FIELDS = """Version Topic Prev Event Command Cause Story Org Site Actor-Kind Act
 COVERED = [f"Imewe-{name}" for name in FIELDS.split()]  # by an event's hash, in this order
 KNOWN = {*COVERED, "Imewe-Hash", "sequence", "time", "subject", "headers", "body", "leaf"}
 IMEWE = UUID("6f1f3c2e-7d0b-5f6c-9a52-0b8f5d1c2a77")  # the namespace of all derived ids
-unbase64 = partial(b64decode, validate=True)
 End = tuple[int, int, str]  # of an object: its last version, sequence and hash
 
 
@@ -35,17 +34,19 @@ class ProofError(Exception):
     """``(reason, sequence or None, exit code)``"""
 
 
-def lp(*values: bytes) -> bytes:
-    """Each byte string after its length as eight bytes."""
+def lp(*values: bytes) -> bytes:  # each after its length as eight bytes
     return b"".join([part for v in values for part in (len(v).to_bytes(8, "big"), v)])
+
+
+def unbase64(text: str) -> bytes:  # nothing for what is not in its one form
+    return b64decode(text) if b64encode(b64decode(text)).decode() == text else b""
 
 
 def digest(*parts: bytes) -> bytes:
     return sha256(b"".join(parts)).digest()
 
 
-def line_of(told: Any) -> bytes:
-    """The one form in which a line may be written."""
+def line_of(told: Any) -> bytes:  # the one form in which a line may be written
     return json.dumps(told, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
 
 
@@ -89,11 +90,10 @@ class Key:
             raise ValueError("no verifier key of a known algorithm")
         self.public = Ed25519PublicKey.from_public_bytes(raw[1:])
 
-    def signed(self, note: str) -> bool:
-        """Whether this key signed the note; lines of other keys count for nothing."""
+    def signed(self, note: str) -> bool:  # lines of other keys count for nothing
         text, _, lines = note.rpartition("\n\n")
-        ours = [line for line in lines.splitlines() if f" {self.name} " in line]
-        raw = [unbase64(line.rpartition(" ")[2]) for line in ours]
+        ours = [row for row in lines.split("\n") if row.startswith(f"\u2014 {self.name} ")]
+        raw = [unbase64(row.split(" ", 2)[2]) for row in ours]
         for signature in (good := [each[4:] for each in raw if each[:4] == self.id]):
             self.public.verify(signature, f"{text}\n".encode())
         return bool(good)
@@ -116,7 +116,7 @@ class Check:
 
     def __init__(self, told: dict[str, Any], kept: Sequence[Head]) -> None:
         self.origin, self.to, self.kept = told["origin"], told["to"], kept
-        self.job = told["job_id"] if told["kind"] == "job" else ""
+        self.job = {"job": told["job_id"], "range": ""}[told["kind"]]
         self.first = self.next = 1 if self.job else told["from"]  # what must (job: may) follow
         self.events, self.tail, self.suspect, self.signed_to = 0, 0, 0, self.first - 1
         self.keys: list[Key] = []
@@ -147,9 +147,10 @@ class Check:
     def rotate(self, note: str) -> None:
         origin, _, start, text, _, _ = note.rpartition("\n\n")[0].split("\n")
         self.keys.append(Key(text.removeprefix("vkey "), int(start.removeprefix("from "))))
-        known = all(key.signed(note) for key in self.keys[-2:])
-        if not known or origin != f"{self.origin}/keys" or self.keys[-1].start < self.keys[0].start:
-            raise ValueError(f"{self.keys[-1].name} was not introduced by the key before it")
+        *_, old, new = (self.keys[0], *self.keys)
+        ours = origin == f"{self.origin}/keys" and old.start <= new.start
+        if not (ours and old.signed(note) and new.signed(note)):
+            raise ValueError(f"{new.name} was not introduced by the key before it")
 
     def head(self, note: str) -> None:
         head = Head(note)
@@ -165,7 +166,7 @@ class Check:
     def event(self, told: dict[str, Any]) -> None:
         at, subject, headers = told["sequence"], told["subject"], told["headers"]
         if at < self.next or (at > self.next and not self.job):
-            raise ProofError("missing, there twice or out of order", min(at, self.next), 1)
+            raise ProofError("missing, or out of order", at if self.job else self.next, 1)
         covered = [text.encode() for text in (subject, *(headers.get(n, "") for n in COVERED))]
         body = unbase64(told["body"])
         found = f"sha256:{sha256(lp(*covered, body)).hexdigest()}"
@@ -187,20 +188,20 @@ class Check:
         said = event.get("piece", -1) + 1, event.get("quantity", 0), event.get("attempt", 0)
         self.most[subject] = max(self.most.get(subject, 0), len(event.get("parts", ())), *said)
 
-    def grow(self, leaf: bytes, at: int) -> None:
-        """One more leaf on the tree, which must then be that of every head of this size."""
+    def grow(self, leaf: bytes, at: int) -> None:  # to the tree that every head of this size signs
         index = at - 1
         while index & 1:
             leaf, index = digest(b"\1", self.peaks.pop(), leaf), index >> 1
         self.peaks.append(leaf)
-        for head in [head for head in (*self.heads, *self.kept) if head.size == at]:
+        for head in [head for head in (*self.kept, *self.heads) if head.size == at]:
             root = reduce(lambda right, left: digest(b"\1", left, right), self.peaks[::-1])
             if root != head.root:
                 raise ProofError("not what was signed", self.suspect or self.signed_to + 1, 1)
             self.signed_to = at
 
-    def there(self, subject: str) -> bool:
-        """Whether there is such an object; what is signed of it must be here to the end."""
+    def there(self, subject: str) -> bool:  # and then all that is signed of it must be here
+        if subject not in self.ends:
+            raise ProofError(f"nothing proves how far {subject} goes", None, 1)
         end, here = self.ends.pop(subject) or {}, self.signed.get(subject)
         known = tuple(end.values()) if "version" in end else None
         for at in [found[1] for found in (known, here) if found and known != here]:
@@ -219,15 +220,15 @@ class Check:
 
     def finish(self) -> None:
         """See whether all is there, and how much of it is newer than the last head."""
-        if not self.job and self.next <= self.to:
-            raise ProofError("missing at the end", self.next, 1)
         if self.job:
             self.signed_to, job = self.heads[-1].size, f"imewe.events.job.{self.job}"
-            if self.there(job):
-                self.below(job, "part", "dispatch", "build")
-            strange = [at for at in self.leaves if at <= self.signed_to]
-            for at in [*strange, *(end[1] for end in self.last.values())]:
+            self.there(job)
+            self.below(job, "part", "dispatch", "build")
+            strange = [end[1] for end in self.last.values()]
+            for at in [*strange, *(at for at in self.leaves if at <= self.signed_to)]:
                 raise ProofError("is not proved, or not of this job", at, 1)
+        elif self.next <= max(self.to, self.heads[-1].size):
+            raise ProofError("missing at the end", self.next, 1)
         self.tail = len(self.leaves) if self.job else self.to - self.signed_to
         low, high = (self.signed_to,) * 2 if self.job else (self.first, self.to)
         if any(not low <= head.size <= high for head in self.kept):
@@ -255,21 +256,21 @@ def verify(path: Path, keys: Sequence[str] = (), kept: Sequence[Path] = ()) -> d
         raise
     except Exception as error:
         if not check:
-            raise ProofError(f"this is no proof file: {error}", None, 2) from error
-        named = re.search(rb'"sequence":(\d+)', line)
-        at = int(named[1]) if named else None if check.job else check.next
+            raise ProofError(f"no proof file: {error}", None, 2) from error
+        named = re.search(rb'"sequence":(\d+)', line) if check.job else None
+        at = int(named[1]) if named else None if check.job or not check.events else check.next
         raise ProofError(f"line {number} is damaged: {error}", at, 1) from error
     end = {"events": check.events, "unsigned_tail": check.tail, "sha256": whole.hexdigest()}
-    if line_of({"end": end}) != line:
-        raise ProofError("the last line does not fit: the file was changed", None, 1)
+    if line_of({"end": end}) != line or check.suspect:
+        raise ProofError("the file was changed: its hashes do not fit", check.suspect or None, 1)
     if keys and not {key.text for key in check.keys} & {*keys}:
         raise ProofError("no key of this file is one that you gave", None, 1)
     if check.tail == check.events:
         raise ProofError("no signed head covers these events yet: ask again later", None, 2)
     what = f"job {check.job}" if check.job else f"events {check.first} to {check.signed_to}"
-    head, signed = check.heads[-1], check.events - check.tail
+    head, end["signed"] = check.heads[-1], check.events - check.tail
     told = {"verified": True, "what": what, "size": head.size, "key": check.keys[0].text, **end}
-    return {**told, "time": head.time.removeprefix("time "), "signed": signed}
+    return told | {"time": head.time.removeprefix("time ")}
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -282,16 +283,15 @@ def main(words: Sequence[str] | None = None) -> int:
     asked = parser.parse_args(words)
     try:
         code, found = 0, verify(asked.file, asked.key, asked.head)
-        trust = "you gave it" if asked.key else "from the file: compare it with the operator's"
         told = f"""VERIFIED: {found["what"]}: {found["signed"]} events are as they were signed
 newest signed head: {found["size"]} events, {found["time"]}
-key: {found["key"]} ({trust})
+key: {found["key"]} ({"you gave it" if asked.key else "the first in the file: compare it"})
 unsigned tail: {found["unsigned_tail"]} events, not verified"""
     except ProofError as error:
         reason, at, code = error.args
         found = {"verified": False, "sequence": at, "reason": reason}
-        where = "" if at is None else f"event {at}: "
-        told = f"{'PROVES NOTHING' if code == 2 else 'TAMPERED WITH'}: {where}{reason}"
+        verdict = ("VERIFIED", "TAMPERED WITH", "PROVES NOTHING")[code]
+        told = f"{verdict}: {'' if at is None else f'event {at}: '}{reason}"
     sys.stdout.write((json.dumps({**found, "exit": code}) if asked.json else told) + "\n")
     return code
 
