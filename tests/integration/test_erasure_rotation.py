@@ -41,6 +41,19 @@ class FragileBucket(SecretBucket):
         self.left -= 1
 
 
+class OvertakenBucket(SecretBucket):
+    """Somebody else erases Anna just before a key of hers is written."""
+
+    def __init__(self, client: Client, other: Secrets) -> None:
+        super().__init__(client)
+        self._other = other
+
+    def add(self, name: str, value: bytes) -> bool:
+        if name.startswith("key.") and name.endswith(".anna"):
+            self._other.erase_person("anna")
+        return super().add(name, value)
+
+
 @pytest.fixture
 def client(fresh_nats: EmbeddedNats, fresh_settings: Settings) -> Iterator[Client]:
     maker = Client(address(fresh_settings, "log_supervisor"))
@@ -108,6 +121,29 @@ def test_killed_before_any_change_it_goes_on_and_loses_nothing(
         assert len(Keyring(fresh_home).keks()) == 1
         for who in PEOPLE:
             assert survivor.reveal(who, "name", sealed[who]) == who
+
+
+def test_a_key_that_is_made_while_its_person_is_erased_does_not_stay(
+    client: Client, fresh_home: Path
+) -> None:
+    other, _ = keeper(client, fresh_home)
+    late = Secrets(OvertakenBucket(client, other), Keyring(fresh_home))
+    with pytest.raises(IllegalTransitionError):
+        late.protect("anna", "name", "Anna")
+    assert other.remains("anna") == []
+
+
+def test_a_key_that_moves_while_its_person_is_erased_does_not_stay(
+    client: Client, fresh_home: Path
+) -> None:
+    other, rotation = keeper(client, fresh_home)
+    other.protect("anna", "name", "Anna")
+    rotation.begin()
+    keyring = Keyring(fresh_home)
+    late = Secrets(OvertakenBucket(client, other), keyring)
+    assert KekRotation(late, keyring).finish()
+    assert other.remains("anna") == []
+    assert not [name for name in SecretBucket(client).names("key") if name.endswith(".anna")]
 
 
 def test_zeros_stand_where_the_old_key_stood(tmp_path: Path) -> None:
