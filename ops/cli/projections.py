@@ -1,22 +1,15 @@
 """`imewe projections`: the read models, and building them anew beside the ones in use."""
 
-import time
 from typing import Annotated, Any
 
 import typer
 
-from domain.shared.errors import InvalidInputError, NotFoundError
-from ops.cli.client import Client, error_of
+from domain.shared.errors import InvalidInputError
 from ops.cli.hashes import hashes
 from ops.cli.reach import AsJson, group, opened, show
 from ops.cli.refusals import EXIT_REFUSED
+from ops.cli.waiting import STATUS, finished
 
-LOOK_S = 0.25
-OPERATION = "operation { name verb state phase done goal startedBy beganAt result error }"
-BUILDS = "builds { schema version state position unattended startedBy changedAt error }"
-STATUS = f"""{{ projections {{ logPosition automatic projections {{
-  name releaseVersion version schema position parked staleSince tables
-  {BUILDS} {OPERATION} }} }} }}"""
 PLAN = """query($name: String!) { projectionPlan(name: $name) {
   name live liveVersion releaseVersion livePosition events eventsPerS measuredBy seconds
   liveBytes diskBytes freeBytes candidate previous leftovers steps } }"""
@@ -28,7 +21,6 @@ DIFF = """query($name: String!, $of: String!, $first: Int!, $after: Int!) {
     tables { of added removed changed columnsAdded columnsRemoved }
     rows { number of kind key withheld changes { column before after }
       event { position topic aggregateId actor at } } } }"""
-PAYLOAD = f"{{ {OPERATION} problems {{ code message field remedy }} }}"
 
 app = group("Read models: look, build anew, compare, switch, roll back.")
 app.command()(hashes)
@@ -111,7 +103,7 @@ def diff(
     """
     with opened(ctx) as client:
         if not after:
-            _finished(client, "diffProjection", {"name": name}, as_json=as_json)
+            finished(client, "diffProjection", {"name": name}, as_json=as_json)
         asked = {"name": name, "of": of, "first": first, "after": after}
         found = client.execute(DIFF, asked)["projectionDiff"]
     if as_json:
@@ -181,7 +173,7 @@ def rebuild(
     with opened(ctx) as client:
         found = client.execute(STATUS)["projections"]["projections"] if everything else []
         made = [
-            _finished(client, "rebuildProjection", {"name": each}, as_json=as_json)
+            finished(client, "rebuildProjection", {"name": each}, as_json=as_json)
             for each in ([name] if name else [each["name"] for each in found])
         ]
     show(
@@ -227,7 +219,7 @@ def retry(
     Example: imewe projections retry jobs
     """
     with opened(ctx) as client:
-        done = _finished(client, "retryParked", {"name": name, "key": key}, as_json=as_json)
+        done = finished(client, "retryParked", {"name": name, "key": key}, as_json=as_json)
     rows = [(each["key"], each["position"], each["reason"]) for each in done["left"]]
     if not as_json:
         typer.echo(f"{len(done['gone_on'])} go on, {len(rows)} stay parked")
@@ -239,46 +231,12 @@ def retry(
 
 def _do(ctx: typer.Context, mutation: str, name: str, *, as_json: bool, **more: str) -> None:
     with opened(ctx) as client:
-        done = _finished(client, mutation, {"name": name, **more}, as_json=as_json)
+        done = finished(client, mutation, {"name": name, **more}, as_json=as_json)
     words = ", ".join(f"{key} {value}" for key, value in done.items() if key != "name")
     if as_json:
         show(done, as_json=True)
     else:
         typer.echo(f"{name}: {words}")
-
-
-def _finished(
-    client: Client, mutation: str, asked: dict[str, str], *, as_json: bool
-) -> dict[str, Any]:
-    """Have it done and wait for the end; its result. Raises what the service refuses."""
-    declared = ", ".join(f"${each}: String!" for each in asked)
-    handed = ", ".join(f"{each}: ${each}" for each in asked)
-    document = f"mutation({declared}) {{ {mutation}({handed}) {PAYLOAD} }}"
-    operation = client.command(document, asked)["operation"]
-    said = ""
-    while operation["state"] == "RUNNING":
-        words = _progress(operation)
-        if words != said and not as_json:
-            said = words
-            typer.echo(words, err=True)
-        time.sleep(LOOK_S)
-        operation = _operation(client, asked["name"])
-    if operation["state"] == "FAILED":
-        raise error_of(operation["error"])
-    return dict(operation["result"])
-
-
-def _operation(client: Client, name: str) -> dict[str, Any]:
-    for each in client.execute(STATUS)["projections"]["projections"]:
-        if each["name"] == name and each["operation"]:
-            return dict(each["operation"])
-    raise NotFoundError(f"nothing is known of {name} any more", field="name")
-
-
-def _progress(operation: dict[str, Any]) -> str:
-    done, goal = operation["done"], operation["goal"]
-    share = f" {done} of {goal} ({100 * done // goal} %)" if goal else ""
-    return f"{operation['name']}: {operation['phase'] or operation['verb']}{share}"
 
 
 def _state(operation: dict[str, Any] | None) -> str:
