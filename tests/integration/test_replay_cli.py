@@ -1,5 +1,6 @@
 """An auditor's way: export from a running installation, replay elsewhere, compare the hashes."""
 
+import contextlib
 import json
 import shutil
 import tempfile
@@ -11,10 +12,18 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+from domain.shared.errors import NotFoundError
 from ops.cli.client import Client
 from ops.cli.main import COMMANDS, GROUPS, application
+from ops.eventstore.client import Client as LogClient
+from ops.eventstore.streams import LogNames, ensure_streams
+from ops.hosting.account import server_account
 from ops.hosting.home import lock_holder
+from ops.messaging.server import EmbeddedNats, credentials
+from tests.eventlog import OwnLog
 from tests.gateway_stack import GCODE, Stack, home_of, up
+from tests.replaying import stored
+from tests.stories import busy_shop
 
 PATIENCE_S = 30.0
 
@@ -106,22 +115,50 @@ def test_refusals_are_one_clear_line(stack: Stack, tmp_path: Path) -> None:
     assert file.read_text() == "{}\n"
 
 
-def test_a_stopped_home_gives_its_whole_log(stack: Stack, outer: Path, tmp_path: Path) -> None:
-    running = tmp_path / "running.jsonl"
-    before = told(stack.run("events", "export", "--direct", "--output", str(running), "--json"))
-    assert "organisations" not in before
-    copied = outer / "stopped"
-    with up(copied, told=outer / "stopped.json"):
-        pass
-    assert lock_holder(copied) is None
+def test_who_may_read_the_home_exports_the_whole_log(stack: Stack, tmp_path: Path) -> None:
+    file = tmp_path / "running.jsonl"
+    answer = told(stack.run("events", "export", "--direct", "--output", str(file), "--json"))
+    assert "organisations" not in answer
+    assert answer["events"] == answer["to"] > 5
+    assert told(run("schema", "check", str(file), "--validate", "--json"))["readable"] is True
+
+
+@pytest.fixture
+def stopped_home(fresh_home: Path) -> Path:
+    """A home with a story in its log, and nobody at work."""
+    server = EmbeddedNats(fresh_home, server_account())
+    server.start()
+    try:
+        log = OwnLog(server=server, passwords=credentials(fresh_home), names=LogNames())
+        with contextlib.closing(LogClient(log.address("log_supervisor"))) as supervisor:
+            ensure_streams(supervisor)
+        stored(log, busy_shop(1).events)
+        for factory in log.factories:
+            factory.close()
+    finally:
+        server.stop()
+    return fresh_home
+
+
+def test_a_stopped_home_gives_its_whole_log(stopped_home: Path, tmp_path: Path) -> None:
+    hashes = set()
+    home = ("--home", str(stopped_home))
     for format in ("jsonl", "cloudevents", "parquet"):
         file = tmp_path / format
-        words = ("--home", str(copied), "export", "--format", format, "--output", str(file))
-        after = told(run("events", *words, "--json"))
-        assert after["events"] == after["to"] > 2
-        assert told(run("replay", str(file), "--json"))["whole"] is True
-        words = ("--home", str(copied), "--json")
-        assert told(run("schema", "check", *words))["events"] == after["events"]
-    assert lock_holder(copied) is None
-    nowhere = run("events", "--home", str(tmp_path / "no"), "export", "--output", "x")
-    assert nowhere.exit_code == 1
+        answer = told(
+            run("events", *home, "export", "--format", format, "--output", str(file), "--json")
+        )
+        assert answer["events"] == answer["to"] > 20
+        replayed = told(run("replay", str(file), "--json"))
+        assert replayed["whole"] is True
+        hashes.add(tuple(each["hash"] for each in replayed["models"]))
+    assert len(hashes) == 1
+    assert told(run("schema", "check", *home, "--json"))["events"] == answer["events"]
+    assert lock_holder(stopped_home) is None
+
+
+def test_a_home_that_is_none_is_refused(tmp_path: Path) -> None:
+    words = ("events", "--home", str(tmp_path / "no"), "export", "--output", str(tmp_path / "x"))
+    assert run(*words).exit_code == 1
+    assert isinstance(run("schema", "check", "--home", str(tmp_path)).exception, NotFoundError)
+    assert list(tmp_path.iterdir()) == []
