@@ -11,7 +11,14 @@ from gateways.graphql.reads import Reads
 from projections.inventory import queries as inventory
 from projections.inventory.rows import EntryRow, LotRow
 from projections.jobs import queries as jobs
-from projections.jobs.rows import BuildRow, DecisionRow, PartRow, PieceRow, TimelineRow
+from projections.jobs.rows import (
+    BuildRow,
+    DecisionRow,
+    DispatchRow,
+    PartRow,
+    PieceRow,
+    TimelineRow,
+)
 from projections.querying import PAGE_LIMIT, Connection, Cursor
 from projections.reading import When
 
@@ -50,6 +57,9 @@ class Loaders:
         )
         self.builds_of_job: DataLoader[str, list[BuildRow]] = self._by_id(
             jobs.READS, jobs.builds_of_jobs
+        )
+        self.dispatches_of_job: DataLoader[str, list[DispatchRow]] = self._by_id(
+            jobs.READS, jobs.dispatches_of_jobs
         )
         self.decisions_of_job: DataLoader[str, list[DecisionRow]] = self._by_id(
             jobs.READS, jobs.decisions_of_jobs

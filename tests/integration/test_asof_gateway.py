@@ -18,7 +18,8 @@ PRESENT = datetime(2026, 12, 24, tzinfo=UTC)
 JOB = """query($id: ID!, $then: AsOf) { job(id: $id, asOf: $then) {
   status position progress asOf { position time }
   parts { productionStatus position pieces { status buildId } builds { status percent position } }
-  timeline(first: 500) { position } decisions { position } } }"""
+  timeline(first: 500) { position } decisions { position }
+  dispatches { status attempt buildId position } } }"""
 FLEET = """query($then: AsOf) { nodes(first: 100, asOf: $then) { asOf { position }
   edges { node { id status uptime position asOf { position }
     lots { freeMg position entries { position freeMg } } } } } }"""
@@ -93,7 +94,10 @@ async def test_an_order_and_all_below_it_show_one_moment(past: Past) -> None:
     assert part["pieces"][0]["buildId"] == str(started.aggregate_id)
     of_the_job = [int(entry["position"]) for entry in shown["timeline"]]
     assert of_the_job[-1] == position
+    (dispatch,) = shown["dispatches"]
+    assert (dispatch["status"], dispatch["attempt"]) == ("SENT", 1)
     now = (await past.told(JOB, id=str(job.aggregate_id)))["job"]
+    assert now["dispatches"][0]["status"] == "CLOSED"
     assert (now["status"], now["asOf"]) == ("COMPLETED", None)
     assert [int(entry["position"]) for entry in now["timeline"]][: len(of_the_job)] == of_the_job
 

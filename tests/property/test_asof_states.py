@@ -29,6 +29,7 @@ def test_every_table_keeps_its_past() -> None:
             assert keeps_its_past(table), f"{projection.name}.{table.name}"
 
 
+@pytest.mark.timeout(900)
 def test_the_past_at_a_position_equals_a_fresh_fold_of_the_log_up_to_there(
     connection: Connection, long_tests: bool
 ) -> None:

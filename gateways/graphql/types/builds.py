@@ -6,15 +6,17 @@ import strawberry
 from strawberry.scalars import JSON
 
 from domain.build.states import BuildStatus
+from domain.dispatch.aggregate import DispatchStatus
 from domain.part.states import PieceStatus
 from gateways.graphql.fields import described
 from gateways.graphql.notes import noted
 from gateways.graphql.scalars import Instant, Int53, Position
 from gateways.graphql.types.shared import Artifact, optional_id
-from projections.jobs.rows import BuildRow, DecisionRow, PieceRow, TimelineRow
+from projections.jobs.rows import BuildRow, DecisionRow, DispatchRow, PieceRow, TimelineRow
 
 strawberry.enum(PieceStatus, description="Where one physical piece stands.")
 strawberry.enum(BuildStatus, description="Where one run of one machine stands.")
+strawberry.enum(DispatchStatus, description="How far a piece is on its way to a machine.")
 
 
 @strawberry.type(description="One physical try; a scrapped one is replaced by a new number.")
@@ -132,6 +134,38 @@ class Decision:
             build_id=strawberry.ID(row.build_id),
             node_id=strawberry.ID(row.node_id),
             decision=JSON(row.decision),
+        )
+
+
+@strawberry.type(description="How one piece comes to a machine, over all its attempts.")
+class Dispatch:
+    id: strawberry.ID = described("Its id.")
+    part_id: strawberry.ID = described("The part.")
+    piece: int = described("The number of the piece.")
+    status: DispatchStatus = described("How far the last attempt has come.")
+    attempt: int = described("The last attempt, from 1; 0 before a machine was chosen.")
+    build_id: strawberry.ID | None = described("The build of that attempt.")
+    node_id: strawberry.ID | None = described("Its machine.")
+    inventory_id: strawberry.ID | None = described("The lot that its material comes from.")
+    reason: str = noted("Why an attempt was given up, or empty.")
+    outcome: str = described("How it ended, or empty.")
+    position: Position = described("The last event that changed it.")
+
+    @classmethod
+    def of(cls, row: DispatchRow) -> Self:
+        """From a committed row."""
+        return cls(
+            id=strawberry.ID(row.id),
+            part_id=strawberry.ID(row.part_id),
+            piece=row.piece,
+            status=DispatchStatus(row.status),
+            attempt=row.attempt,
+            build_id=optional_id(row.build_id),
+            node_id=optional_id(row.node_id),
+            inventory_id=optional_id(row.inventory_id),
+            reason=row.reason,
+            outcome=row.outcome,
+            position=Position(row.position),
         )
 
 

@@ -11,7 +11,7 @@ from gateways.graphql.fields import described, resolved
 from gateways.graphql.notes import noted
 from gateways.graphql.past import MomentShown
 from gateways.graphql.scalars import Instant, Int53, Position
-from gateways.graphql.types.builds import Build, Decision, Piece, TimelineEntry
+from gateways.graphql.types.builds import Build, Decision, Dispatch, Piece, TimelineEntry
 from gateways.graphql.types.shared import Artifact, Reason, Size
 from projections.jobs.rows import BuildRow, JobRow, PartRow
 
@@ -141,6 +141,11 @@ class Job:
     async def builds(self, info: Info) -> list[Build]:
         rows = await info.context.loaders_of(info).builds_of_job.load(str(self.id))
         return [Build.of(row) for row in rows]
+
+    @resolved("How each piece comes to a machine, the oldest first.")
+    async def dispatches(self, info: Info) -> list[Dispatch]:
+        rows = await info.context.loaders_of(info).dispatches_of_job.load(str(self.id))
+        return [Dispatch.of(row) for row in rows]
 
     @resolved("Why each machine was chosen, in the order of the choices.")
     async def decisions(self, info: Info) -> list[Decision]:
