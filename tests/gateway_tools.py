@@ -143,6 +143,8 @@ class FakePeople:
 
     async def reveal_notes(self, words: Sequence[str], *, token: str) -> dict[str, str | None]:
         self.asked.append((list(words), token))
+        if self.refusal:
+            raise self.refusal
         return {each: self.notes[each] for each in words if each in self.notes}
 
     async def certificate(self, subject_id: str, *, token: str) -> dict[str, Any] | None:

@@ -7,6 +7,7 @@ import strawberry
 from strawberry.dataloader import DataLoader
 from strawberry.extensions import FieldExtension
 
+from domain.shared.errors import UnavailableError
 from domain.shared.personal import SEALED
 from gateways.ports import People
 
@@ -14,6 +15,8 @@ ERASED: Final = "[erased]"
 """Stands where a person's words were whose key was destroyed."""
 NOT_YOURS: Final = "[sealed]"
 """Stands where they are not for this reader."""
+NOT_NOW: Final = "[sealed, ask again]"
+"""Stands where whoever has the keys does not answer: no note is worth losing the object for."""
 
 
 class Notes:
@@ -39,7 +42,10 @@ class Notes:
         return await self.in_clear(value) if isinstance(value, str) else value
 
     async def _load(self, words: list[str]) -> list[str]:
-        told = await self._people.reveal_notes(list(dict.fromkeys(words)), token=self._token)
+        try:
+            told = await self._people.reveal_notes(list(dict.fromkeys(words)), token=self._token)
+        except UnavailableError:
+            return [NOT_NOW] * len(words)
         return [_shown(told.get(word), known=word in told) for word in words]
 
 

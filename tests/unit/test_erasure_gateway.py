@@ -6,7 +6,7 @@ import pytest
 
 from domain.shared.errors import ForbiddenError, NotFoundError, UnavailableError
 from domain.shared.personal import Personal
-from gateways.graphql.notes import ERASED, NOT_YOURS, Notes
+from gateways.graphql.notes import ERASED, NOT_NOW, NOT_YOURS, Notes
 from tests.gateway_tools import PERSON, Bench, FakePeople
 
 CERTIFICATE: dict[str, Any] = {
@@ -109,6 +109,12 @@ async def test_a_note_is_told_erased_or_kept(known: dict[str, str | None], shown
     assert await notes.in_clear(f"Held: {sealed(1)}") == f"Held: {shown}"
     assert await notes.in_clear("plain") == "plain"
     assert people.asked == [([sealed(1)], "token")]
+
+
+async def test_a_note_that_cannot_be_opened_now_hides_nothing_else() -> None:
+    people = FakePeople()
+    people.refusal = UnavailableError("away")
+    assert await Notes(people, "token").in_clear(f"Held: {sealed(1)}") == f"Held: {NOT_NOW}"
 
 
 async def test_notes_inside_of_any_json_are_opened() -> None:
