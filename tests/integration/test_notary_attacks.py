@@ -216,6 +216,30 @@ def test_a_second_history_signed_by_a_stolen_key_is_a_flaw(shop: Shop, home: Pat
         assert notary.until_flawed().reason == "up to 22 is not what was signed"
 
 
+def test_a_head_that_does_not_name_the_one_before_is_a_flaw(shop: Shop, home: Path) -> None:
+    shop.write(1)
+    log = records(shop)
+    client = Client(shop.address("log_notary"))
+    stream = HeadStream(client)
+    *_, newest = stream.after(0)
+    head = replace(
+        Head.read(newest.note.rpartition("\n\n")[0] + "\n"),
+        size=len(log),
+        root=root([leaf_hash(entry_of(record)) for record in log]),
+        map_root=map_root(
+            (r.subject, MapEntry(r.version, sequence=r.sequence, hash=r.hash)) for r in log[-3:]
+        ),
+        before="ab" * 32,
+    )
+    note = sign_head(head, load_key(home, head.origin, 1))
+    stream.append(note, is_key=False, after=newest.sequence)
+    client.close()
+    with following(shop, home) as notary:
+        assert (
+            notary.until_flawed().reason == "two heads that were signed do not follow one another"
+        )
+
+
 def test_an_old_head_that_is_put_into_the_stream_again_is_a_flaw(shop: Shop, home: Path) -> None:
     client = Client(shop.address("log_notary"))
     stream = HeadStream(client)

@@ -1,5 +1,6 @@
 """The notary on a real log: what it signs, what it refuses, and how it goes on after an end."""
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from ops.notary.heads import fingerprint, open_note
 from ops.notary.keys import key_path, open_rotation
 from ops.notary.merkle import entry_of, leaf_hash, root
 from ops.notary.sorted_map import MapEntry, map_root
+from ops.notary.state import NotaryState
 from tests.eventlog import records
 from tests.notarial import Shop, following, opened_shop
 
@@ -112,6 +114,37 @@ def test_damaged_hash_files_are_made_again_from_the_log(
         assert notary.until_signed(21).flaw is None
     leaves = [leaf_hash(entry_of(record)) for record in records(shop)]
     assert shop.heads()[-1].root == root(leaves)
+
+
+def test_what_was_not_saved_together_is_taken_again(shop: Shop, tmp_path: Path) -> None:
+    shop.write(20)
+    log = records(shop)
+    state = NotaryState(tmp_path)
+    assert state.take(log[:5]) is None
+    state.save()
+    assert state.take(log[5:12]) is None
+    state.close()
+    again = NotaryState(tmp_path)
+    assert again.size == 5
+    assert again.take(log[5:]) is None
+    assert again.tree.root() == root([leaf_hash(entry_of(record)) for record in log])
+    last = {r.subject: MapEntry(r.version, r.sequence, r.hash) for r in log}
+    assert again.map.root() == map_root(last.items())
+    again.close()
+
+
+def test_leaves_that_were_lost_are_taken_again_with_the_map(shop: Shop, tmp_path: Path) -> None:
+    shop.write(20)
+    log = records(shop)
+    state = NotaryState(tmp_path)
+    state.take(log)
+    state.save(head="a head")
+    state.close()
+    os.truncate(tmp_path / "notary" / "tree" / "level-00", 7 * 32)
+    again = NotaryState(tmp_path)
+    assert (again.size, again.kept("head")) == (0, "a head")
+    assert again.take(log) is None
+    again.close()
 
 
 def test_a_home_without_the_key_signs_nothing_and_says_why(shop: Shop, tmp_path: Path) -> None:
