@@ -7,6 +7,7 @@ from typing import Any
 from domain.account.aggregate import Account
 from domain.inventory.aggregate import Inventory
 from domain.node.aggregate import Node
+from domain.node.downtime import correct_downtime, withdraw_downtime
 from domain.organisation.aggregate import Organisation
 from domain.period.aggregate import Period, period_id
 from domain.shared.identifiers import derived, lot_id
@@ -151,10 +152,11 @@ def _corrections(story: Story, node: Node) -> None:
     month.close(position=len(story.events), figures={}, digest="sha256:" + "0" * 64)
     story.tell(month)
     since, until, now = (node.created_on + timedelta(minutes=each) for each in (1, 61, 90))
-    node.correct_downtime(told(since), told(until), reason="dead", now=now)
+    past = [each.event for each in story.events if each.aggregate_id == node.id]
+    correct_downtime(node, past, since=told(since), until=told(until), reason="dead", now=now)
     story.tell(node)
     story.later(minutes=5)
-    node.withdraw_downtime(told(since), reason="a mistake")
+    withdraw_downtime(node, since=told(since), reason="a mistake")
     story.tell(node)
 
 

@@ -26,6 +26,7 @@ from commands.nodes.messages import (
 )
 from commands.principal import BRIDGE
 from commands.world import World
+from domain.node import downtime
 from domain.node.aggregate import Node
 from domain.node.states import Availability, ConditionLevel, EmergencyStop, Execution
 from domain.shared.checks import named, one_of, remark
@@ -168,9 +169,11 @@ def decommission_node(command: DecommissionNode, world: World) -> Node:
 @handles(CorrectDowntime)
 def correct_downtime(command: CorrectDowntime, world: World) -> Node:
     node = world.get(Node, command.node_id)
-    node.correct_downtime(
-        command.since,
-        command.until or told(world.now),
+    downtime.correct_downtime(
+        node,
+        world.past(node),
+        since=command.since,
+        until=command.until or told(world.now),
         reason=world.in_own_words(named("reason", command.reason)),
         now=world.now,
     )
@@ -180,7 +183,7 @@ def correct_downtime(command: CorrectDowntime, world: World) -> Node:
 @handles(WithdrawDowntime)
 def withdraw_downtime(command: WithdrawDowntime, world: World) -> Node:
     node = world.get(Node, command.node_id)
-    node.withdraw_downtime(
-        command.since, reason=world.in_own_words(named("reason", command.reason))
+    downtime.withdraw_downtime(
+        node, since=command.since, reason=world.in_own_words(named("reason", command.reason))
     )
     return node

@@ -1,6 +1,5 @@
 """A machine of the fleet, with its links, its bed and its fencing epoch."""
 
-from datetime import datetime
 from typing import Any, Self
 from uuid import UUID
 
@@ -9,16 +8,13 @@ from eventsourcing.domain import event
 from domain.node.profile import checked_profile
 from domain.node.states import Availability, ConditionLevel, EmergencyStop, Execution, NodeStatus
 from domain.shared.aggregate import Created, ImeweAggregate
-from domain.shared.checks import legible, named, remark, stated, word
+from domain.shared.checks import legible, named, remark, word
 from domain.shared.errors import (
     BedNotClearError,
     IllegalTransitionError,
     InvalidInputError,
     NodeUnavailableError,
-    NotFoundError,
-    OverlapError,
 )
-from domain.shared.moments import effective, heard, told
 
 CONDITION_FIELDS = frozenset({"level", "type", "code", "text"})
 
@@ -137,12 +133,14 @@ class Node(ImeweAggregate):
         TOPIC = "imewe.node:MaintenanceEnded"
 
     class DowntimeRecorded(ImeweAggregate.Event):
-        """A person says that it was down, whatever its links said then. From ``effective_from``
-        up to ``effective_until``."""
+        """A person says that it was down from ``effective_from`` to ``effective_until``, whatever
+        its links had said: of that time they had told these ms otherwise."""
 
         TOPIC = "imewe.node:DowntimeRecorded"
         effective_from: str
         effective_until: str
+        connected_ms: int
+        executing_ms: int
         reason: str
 
     class DowntimeWithdrawn(ImeweAggregate.Event):
@@ -151,6 +149,8 @@ class Node(ImeweAggregate):
         TOPIC = "imewe.node:DowntimeWithdrawn"
         effective_from: str
         effective_until: str
+        connected_ms: int
+        executing_ms: int
         reason: str
 
     class Decommissioned(ImeweAggregate.Event):
@@ -203,7 +203,7 @@ class Node(ImeweAggregate):
         self.stopped = False
         self.build_id = ""
         self.epoch = 0
-        self.downtimes: list[list[str]] = []
+        self.downtimes: list[dict[str, Any]] = []
 
     def configure(self, profile: dict[str, Any]) -> None:
         """Put a profile into effect; a build already running keeps the one it began under."""
@@ -321,35 +321,6 @@ class Node(ImeweAggregate):
         """Put it back into service."""
         if self.status == NodeStatus.MAINTENANCE:
             self._maintenance_ended()
-
-    def correct_downtime(self, since: str, until: str, *, reason: str, now: datetime) -> None:
-        """It was down from ``since`` to ``until``. Raises ``OverlapError``, naming the other."""
-        begin = effective(since, field="since", since=self.created_on, now=now)
-        end = effective(until, field="until", since=self.created_on, now=now)
-        if begin >= end:
-            raise InvalidInputError("since must be before until", field="since")
-        words, span = stated("reason", reason), [told(begin), told(end)]
-        if span in self.downtimes:
-            return
-        for other_begin, other_end in self.downtimes:
-            if span[0] < other_end and other_begin < span[1]:
-                raise OverlapError(
-                    f"node {self.name} was down from {other_begin} to {other_end} already",
-                    field="since",
-                    remedy="withdraw that downtime, or name the time that it leaves out",
-                )
-        self._downtime_recorded(effective_from=span[0], effective_until=span[1], reason=words)
-
-    def withdraw_downtime(self, since: str, *, reason: str) -> None:
-        """It had not been down from ``since`` on. Raises ``NotFoundError``."""
-        begin, words = told(heard(since, field="since")), stated("reason", reason)
-        for other_begin, other_end in self.downtimes:
-            if other_begin == begin:
-                self._downtime_withdrawn(
-                    effective_from=begin, effective_until=other_end, reason=words
-                )
-                return
-        raise NotFoundError(f"no downtime of node {self.name} begins at {begin}", field="since")
 
     def decommission(self) -> None:
         """Let it leave the fleet."""
@@ -476,12 +447,20 @@ class Node(ImeweAggregate):
         self._settle()
 
     @event(DowntimeRecorded)
-    def _downtime_recorded(self, effective_from: str, effective_until: str, reason: str) -> None:
-        self.downtimes = sorted([*self.downtimes, [effective_from, effective_until]])
+    def _downtime_recorded(
+        self, effective_from: str, effective_until: str, connected_ms: int, executing_ms: int
+    ) -> None:
+        downtime = {
+            "since": effective_from,
+            "until": effective_until,
+            "connected_ms": connected_ms,
+            "executing_ms": executing_ms,
+        }
+        self.downtimes = [*self.downtimes, downtime]
 
     @event(DowntimeWithdrawn)
-    def _downtime_withdrawn(self, effective_from: str, effective_until: str, reason: str) -> None:
-        self.downtimes = [span for span in self.downtimes if span[0] != effective_from]
+    def _downtime_withdrawn(self, effective_from: str) -> None:
+        self.downtimes = [each for each in self.downtimes if each["since"] != effective_from]
 
     @event(Decommissioned)
     def _decommissioned(self) -> None:

@@ -139,10 +139,22 @@ def _told(row: NodeRow, event: Any, at: datetime) -> dict[str, Any]:
             return {"status": NodeStatus.MAINTENANCE.value}
         case Node.MaintenanceEnded():
             return {"status": NodeStatus.CONFIGURED.value}
+        case Node.DowntimeRecorded():
+            return _down(row, event, sign=-1)
+        case Node.DowntimeWithdrawn():
+            return _down(row, event, sign=1)
         case Node.Decommissioned():
             return {"status": NodeStatus.DECOMMISSIONED.value}
         case _:
             return {}
+
+
+def _down(row: NodeRow, event: Any, *, sign: int) -> dict[str, Any]:
+    """What its links had told of a downtime does not count; an interval that goes on ends later."""
+    return {
+        "connected_ms": row.connected_ms + sign * event.connected_ms,
+        "executing_ms": row.executing_ms + sign * event.executing_ms,
+    }
 
 
 def _link(row: NodeRow, event: Any, at: datetime) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from psycopg_pool import AsyncConnectionPool
 from domain.account.roles import Role
 from domain.inventory.aggregate import Inventory
 from domain.inventory.correcting import correct_count
+from domain.node.downtime import correct_downtime, withdraw_downtime
 from domain.period.aggregate import Period
 from domain.shared.moments import told
 from domain.shared.scope import Grant, Scope
@@ -95,9 +96,11 @@ async def test_a_closed_months_report_is_the_same_to_the_byte_for_ever(
         lot,
     )
     works.act(
-        lambda: works.machine.correct_downtime(
-            told(SEPTEMBER + timedelta(hours=2)),
-            told(SEPTEMBER + timedelta(hours=4.5)),
+        lambda: correct_downtime(
+            works.machine,
+            works.past(works.machine),
+            since=told(SEPTEMBER + timedelta(hours=2)),
+            until=told(SEPTEMBER + timedelta(hours=4.5)),
             reason="belt",
             now=works.now,
         ),
@@ -138,14 +141,21 @@ def test_a_fold_from_the_start_makes_the_same_rows_whatever_the_batches(
     works.later(days=4)
     works.cut("2026-09")
     works.act(
-        lambda: works.machine.correct_downtime(
-            told(SEPTEMBER), told(SEPTEMBER + timedelta(days=3.5)), reason="belt", now=works.now
+        lambda: correct_downtime(
+            works.machine,
+            works.past(works.machine),
+            since=told(SEPTEMBER),
+            until=told(SEPTEMBER + timedelta(days=3.5)),
+            reason="belt",
+            now=works.now,
         ),
         works.machine,
     )
     works.correct_lots(first)
     works.act(lambda: works.machine.disconnect("x"), works.machine)
-    works.act(lambda: works.machine.withdraw_downtime(told(SEPTEMBER), reason="no"), works.machine)
+    works.act(
+        lambda: withdraw_downtime(works.machine, since=told(SEPTEMBER), reason="no"), works.machine
+    )
     folds = [Kpis(), InventoryLedger()]
     found = []
     for size in (1, 4, 1000):

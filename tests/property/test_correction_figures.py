@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from domain.build.aggregate import Build, RunFigures
 from domain.node.aggregate import Node
+from domain.node.downtime import correct_downtime, withdraw_downtime
 from domain.period.aggregate import Period, month_of, period_id, span_of
 from domain.shared.errors import ImeweError
 from domain.shared.identifiers import derived
@@ -17,6 +18,7 @@ from projections.kpis.projector import CONTRIBUTIONS, DOWNTIMES, HOURS, SUBJECTS
 from projections.kpis.queries import figures_in
 from projections.kpis.rows import FIGURES, KpiRow
 from projections.kpis.shares import shared
+from projections.nodes.projector import NODES, Nodes
 from projections.rows import Rows
 from tests.correcting import TimedStory, folded
 from tests.stories import ARTIFACT, PROFILE
@@ -53,6 +55,14 @@ class Machine:
 
     def open(self, what: str) -> bool:
         return bool(self.links[what]) and len(self.links[what][-1]) == 1
+
+    def time_in(self, what: str, period: Span) -> int:
+        """ms, by every interval and every downtime."""
+        total = 0
+        for begin, *ended in self.links[what]:
+            whole = shared((begin, ended[0] if ended else period[1]), period)
+            total += ms(whole) - sum(ms(shared(whole, down)) for down in self.down)
+        return total
 
 
 class Truth:
@@ -101,14 +111,21 @@ class Truth:
                 span = (since, min(now, since + timedelta(minutes=amount)))
                 if self.obeyed(
                     node,
-                    lambda: node.correct_downtime(
-                        told(span[0]), told(span[1]), reason="r", now=now
+                    lambda: correct_downtime(
+                        node,
+                        self.story.past(node),
+                        since=told(span[0]),
+                        until=told(span[1]),
+                        reason="r",
+                        now=now,
                     ),
                 ):
                     machine.down.append(span)
             case "withdraw" if machine.down:
                 span = machine.down[back % len(machine.down)]
-                self.story.act(lambda: node.withdraw_downtime(told(span[0]), reason="r"), node)
+                self.story.act(
+                    lambda: withdraw_downtime(node, since=told(span[0]), reason="r"), node
+                )
                 machine.down.remove(span)
             case "decommission" if amount % 4 == 0 and not node.build_id:
                 self.story.act(node.decommission, node)
@@ -197,11 +214,8 @@ class Truth:
         for machine in self.machines:
             end = machine.known[1] if len(machine.known) > 1 else period[1]
             sums["known_ms"] += ms(shared((machine.known[0], end), period))
-            for what, spans in machine.links.items():
-                for begin, *ended in spans:
-                    whole = shared((begin, ended[0] if ended else period[1]), period)
-                    lost = sum(ms(shared(whole, down)) for down in machine.down)
-                    sums[f"{what}_ms"] += ms(whole) - lost
+            for what in machine.links:
+                sums[f"{what}_ms"] += machine.time_in(what, period)
         ended_then = [n for n, (_, at) in enumerate(self.builds) if period[0] <= at < period[1]]
         return {
             **sums,
@@ -247,6 +261,23 @@ def test_figures_are_those_of_the_corrected_facts(steps: list[Any]) -> None:
         row = read(rows, truth, (since, until))
         wanted = truth.figures((since, until))
         assert {name: getattr(row, name) for name in wanted} == wanted
+
+
+@given(STEPS)
+@settings(max_examples=100, deadline=None)
+def test_a_machines_own_sums_are_those_of_the_corrected_facts(steps: list[Any]) -> None:
+    truth = told_story(steps)
+    rows, now = folded(Nodes(), truth.story), truth.story.now
+    for machine in truth.machines:
+        if len(machine.known) > 1:
+            continue  # its link lives on when it has left the fleet
+        row = rows.get(NODES, str(machine.node.id))
+        for what, since, ended in [
+            ("connected", row.connected_since, row.connected_ms),
+            ("executing", row.executing_since, row.executing_ms),
+        ]:
+            total = ended + (ms((since, now)) if since else 0)
+            assert total == machine.time_in(what, (BEGIN, now))
 
 
 @given(STEPS)

@@ -9,6 +9,7 @@ from domain.build.aggregate import Build, RunFigures
 from domain.inventory.aggregate import Inventory
 from domain.inventory.correcting import correct_consumption, correct_count, reassign_consumption
 from domain.node.aggregate import Node
+from domain.node.downtime import correct_downtime, withdraw_downtime
 from domain.shared.errors import (
     HistoryNegativeError,
     IllegalTransitionError,
@@ -216,12 +217,22 @@ def test_a_downtime_is_recorded_once_and_taken_back() -> None:
     story = TimedStory()
     node = a_node(story)
     for _ in range(2):
-        story.act(lambda: node.correct_downtime(at(2), at(3), reason="belt", now=story.now), node)
+        story.act(
+            lambda: correct_downtime(
+                node, story.past(node), since=at(2), until=at(3), reason="belt", now=story.now
+            ),
+            node,
+        )
     assert [type(each).__name__ for each in story.past(node)] == ["Registered", "DowntimeRecorded"]
-    story.act(lambda: node.withdraw_downtime(at(2), reason="other machine"), node)
+    story.act(lambda: withdraw_downtime(node, since=at(2), reason="other machine"), node)
     assert node.downtimes == []
     assert body(story)["effective_until"] == at(3)
-    story.act(lambda: node.correct_downtime(at(2), at(4), reason="belt", now=story.now), node)
+    story.act(
+        lambda: correct_downtime(
+            node, story.past(node), since=at(2), until=at(4), reason="belt", now=story.now
+        ),
+        node,
+    )
 
 
 @pytest.mark.parametrize(
@@ -240,9 +251,16 @@ def test_a_downtime_lies_in_the_machines_past_and_overlaps_none(
 ) -> None:
     story = TimedStory()
     node = a_node(story)
-    story.act(lambda: node.correct_downtime(at(2), at(3), reason="belt", now=story.now), node)
+    story.act(
+        lambda: correct_downtime(
+            node, story.past(node), since=at(2), until=at(3), reason="belt", now=story.now
+        ),
+        node,
+    )
     with pytest.raises(error) as refused:
-        node.correct_downtime(at(span[0]), at(span[1]), reason="r", now=story.now)
+        correct_downtime(
+            node, story.past(node), since=at(span[0]), until=at(span[1]), reason="r", now=story.now
+        )
     assert refused.value.field == field
     assert not node.pending_events
 
@@ -252,13 +270,13 @@ def test_a_moment_without_a_zone_is_refused(text: str) -> None:
     story = TimedStory()
     node = a_node(story)
     with pytest.raises(InvalidInputError, match="with a zone"):
-        node.correct_downtime(text, at(1), reason="r", now=story.now)
+        correct_downtime(node, story.past(node), since=text, until=at(1), reason="r", now=story.now)
 
 
 def test_a_downtime_nobody_recorded_cannot_be_taken_back() -> None:
     story = TimedStory()
     with pytest.raises(NotFoundError, match="begins at"):
-        a_node(story).withdraw_downtime(at(1), reason="r")
+        withdraw_downtime(a_node(story), since=at(1), reason="r")
 
 
 def a_build(story: TimedStory) -> Build:

@@ -163,7 +163,14 @@ def test_a_downtime_without_an_end_lasts_until_now(shop: FinishedShop) -> None:
     since = "2026-11-21T11:01:00+01:00"
     shop.send("CorrectDowntime", {"node_id": shop.node_id, "since": since, **WHY}, by=OPERATOR)
     node: Node = shop.load({"id": shop.node_id})
-    assert node.downtimes == [["2026-11-21T10:01:00.000Z", "2026-11-21T10:02:00.000Z"]]
+    assert node.downtimes == [
+        {
+            "since": "2026-11-21T10:01:00.000Z",
+            "until": "2026-11-21T10:02:00.000Z",
+            "connected_ms": 60_000,
+            "executing_ms": 0,
+        }
+    ]
     payload = {"node_id": shop.node_id, "since": "2026-11-21T10:01:00Z", **WHY}
     shop.send("WithdrawDowntime", payload, by=OPERATOR)
     assert shop.load({"id": shop.node_id}).downtimes == []
