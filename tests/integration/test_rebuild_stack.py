@@ -3,14 +3,18 @@
 import asyncio
 import json
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 from nats.aio.msg import Msg
 
 from ops.messaging.connection import connect
+from ops.projecting.rebuild import begin
+from ops.projecting.wiring import connected
 from projections.catalogue import CATALOGUE
 from tests.gateway_stack import REGISTER, Stack, home_of, running_stack
 
@@ -102,6 +106,29 @@ async def _listen(
     heard.append(f"work {json.loads(answer.data)['state']['messages']}")
     for client in (writer, bridge, asking):
         await client.close()
+
+
+def test_a_build_that_a_killed_service_left_is_taken_up(stack: Stack) -> None:
+    projection = CATALOGUE[1]
+    with connected(stack.settings) as connection:
+        left = begin(connection, projection, by="user/somebody")
+    until = time.monotonic() + 30
+    while states(stack, projection.name)[left.schema] != "BUILT":
+        assert time.monotonic() < until
+        time.sleep(0.2)
+    killed = psutil.Process(stack.pid("projections"))
+    killed.kill()
+    killed.wait(10)
+    while (again := stack.run("projections", "drop", projection.name)).exit_code:
+        assert "does not run" in again.output or "did not answer" in again.output, again.output
+        assert time.monotonic() < until
+        time.sleep(0.2)
+    assert list(states(stack, projection.name).values()) == ["LIVE"]
+
+
+def states(stack: Stack, name: str) -> dict[str, str]:
+    (found,) = [each for each in told(stack, "list") if each["name"] == name]
+    return {each["schema"]: each["state"] for each in found["builds"]}
 
 
 def test_progress_can_be_watched(stack: Stack) -> None:
