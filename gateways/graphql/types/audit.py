@@ -19,7 +19,7 @@ class AuditEntry:
     resource: str = described("What it was about: kind/id, or empty.")
     outcome: str = described("OK, or the code of the refusal.")
     reason: str = described("The words of the refusal.")
-    address: str = described("Where the request came from, as the gateway saw it.")
+    address: str = described("Where the request came from, as the gateway saw it; or erased.")
     organisation_id: strawberry.ID = described("The tenant, or empty: it was nobody's.")
     correlation_id: str = described("The story it belongs to, or empty.")
     count: int = described("1, or how many more of its kind the minute had.")
