@@ -219,6 +219,7 @@ def test_a_second_history_signed_by_a_stolen_key_is_a_flaw(shop: Shop, home: Pat
 def test_a_head_that_does_not_name_the_one_before_is_a_flaw(shop: Shop, home: Path) -> None:
     shop.write(1)
     log = records(shop)
+    last = {r.subject: MapEntry(r.version, sequence=r.sequence, hash=r.hash) for r in log}
     client = Client(shop.address("log_notary"))
     stream = HeadStream(client)
     *_, newest = stream.after(0)
@@ -226,9 +227,7 @@ def test_a_head_that_does_not_name_the_one_before_is_a_flaw(shop: Shop, home: Pa
         Head.read(newest.note.rpartition("\n\n")[0] + "\n"),
         size=len(log),
         root=root([leaf_hash(entry_of(record)) for record in log]),
-        map_root=map_root(
-            (r.subject, MapEntry(r.version, sequence=r.sequence, hash=r.hash)) for r in log[-3:]
-        ),
+        map_root=map_root(last.items()),
         before="ab" * 32,
     )
     note = sign_head(head, load_key(home, head.origin, 1))
