@@ -44,8 +44,10 @@ FROM pointers
 _AT_TIME = """
 WITH next AS MATERIALIZED (
     SELECT position FROM {events} WHERE stored_at > %(when)s ORDER BY stored_at, position LIMIT 1)
-SELECT coalesce(max(position), 0), (SELECT position FROM next) FROM {events}
-WHERE stored_at <= %(when)s AND position < coalesce((SELECT position FROM next), %(last)s)
+SELECT (SELECT position FROM {events}
+        WHERE stored_at <= %(when)s AND position < coalesce((SELECT position FROM next), %(last)s)
+        ORDER BY position DESC LIMIT 1),
+    (SELECT position FROM next)
 """
 _AT_POSITION = """
 SELECT stored_at FROM {events} WHERE position <= %(when)s ORDER BY position DESC LIMIT 1
@@ -121,7 +123,7 @@ class Reading:
             values = {"when": when, "last": LAST}
             position, later = await self._one(sql.SQL(_AT_TIME).format(events=events), values)
             end = await log_end() if log_end and later is None else 0
-            return Moment(position, when), max(position, end)
+            return Moment(position or 0, when), max(position or 0, end)
         found = await self._one(sql.SQL(_AT_POSITION).format(events=events), {"when": when})
         return Moment(when, found[0]), when
 
