@@ -28,8 +28,8 @@ class Entry:
 
     ``count`` is how many are meant: 1 for the first of a minute, later the number of those that
     followed in that minute; ``at`` is then when the last of them came. No personal data: people
-    are ids, a mail address that nobody has is an opaque name, and a network address is stored sealed
-    where it belongs to a person.
+    are ids, a mail address that nobody has is an opaque name, and a network address that belongs
+    to a person is stored sealed.
     """
 
     at: datetime
