@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ops.cli import audit_publish
+from ops.cli import audit_proof, audit_publish
 from ops.cli.reach import AsJson, group, nodes_of, opened, show
 from ops.cli.refusals import EXIT_REFUSED
 
@@ -19,6 +19,8 @@ STATUS = """{ auditStatus { phase origin sizeSigned unsignedTail keyNumber troub
 
 app = group("The log's proof: signed heads, keys, checks.")
 app.add_typer(audit_publish.app, name="publish")
+for command in (audit_proof.export, audit_proof.verify, audit_proof.verifier):
+    app.command()(command)
 
 
 @app.command()

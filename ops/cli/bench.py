@@ -21,6 +21,7 @@ BENCHES = {
     "streaming": "ops.bench.streaming",
     "gateway": "ops.bench.gateway_load",
     "rest": "ops.bench.rest",
+    "verify": "ops.bench.verify",
     "demo": "ops.bench.first_part",
 }
 

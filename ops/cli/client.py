@@ -22,6 +22,8 @@ from ops.hosting.errors import NotRunningError
 
 PATIENCE_S = 60.0
 UPLOAD_PATIENCE_S = 3600.0
+DOWNLOAD_PATIENCE_S = 3600.0
+"""An export of a long log is looked through before its first byte."""
 CLOSE_S = 0.5
 """Messages that nobody wants any more may stand before the answer to our goodbye."""
 SUBPROTOCOL = Subprotocol("graphql-transport-ws")
@@ -98,6 +100,24 @@ class Client:
                 "/v1/artifacts", files={"file": (path.name, file)}, timeout=UPLOAD_PATIENCE_S
             )
         return dict(answer.json()["data"])
+
+    def download(self, path: str, query: dict[str, Any]) -> Iterator[bytes]:
+        """What a path gives, as it comes. Raises the typed error that the gateway tells, and
+        ``UnavailableError`` when it breaks off."""
+        try:
+            with self._http.stream(
+                "GET", path, params=query, timeout=DOWNLOAD_PATIENCE_S
+            ) as answer:
+                if not answer.is_success:
+                    answer.read()
+                    raise _refused(answer)
+                yield from answer.iter_bytes()
+        except httpx.RemoteProtocolError as error:
+            raise UnavailableError("the gateway broke off", remedy="try again") from error
+        except httpx.TransportError as error:
+            raise NotRunningError(
+                f"no gateway answers at {self.url}: {error}", remedy="start one: imewe up"
+            ) from error
 
     def subscribe(
         self, document: str, variables: dict[str, Any] | None = None

@@ -49,6 +49,11 @@ class ChainCheck:
         self._last[record.subject] = Last(record.sequence, record.version, record.hash)
         return None
 
+    @property
+    def last(self) -> Mapping[str, Last]:
+        """The last record of every aggregate so far, by subject."""
+        return self._last
+
     def end(self, last: int) -> Flaw | None:
         """Check that the stretch reached ``last``, as somebody trusted says it must."""
         if self._next <= last:
@@ -58,8 +63,9 @@ class ChainCheck:
     def _wrong(self, record: Record) -> str:
         if record.sequence != self._next:
             return "missing" if record.sequence > self._next else "out of order"
-        if strange := [n for n in record.headers if n.startswith("Imewe-") and n not in NAMES]:
-            return f"unknown header {strange[0]}"
+        for strange in record.headers.keys() - NAMES:
+            if strange.startswith("Imewe-"):
+                return f"unknown header {strange}"
         if record.headers.get(HASH) != hash_of(record.subject, record.headers, record.body):
             return "content does not match its hash"
         return self._unchained(record)
@@ -69,11 +75,13 @@ class ChainCheck:
         if before is None:
             begins = record.previous_hash == "" and not record.previous and record.version < 2
             return "" if begins or not self._whole else "does not begin its aggregate"
-        if record.version != before.version + 1:
-            return f"version {record.version} after {before.version}"
+        version = record.version
+        if version != before.version + 1:
+            return f"version {version} after {before.version}"
         if record.previous_hash != before.hash:
             return "does not continue its aggregate's chain"
-        if record.previous[-1:] != (before.sequence,):
+        listed = int(record.headers.get("Imewe-Prev", "").rpartition(",")[2] or 0)
+        if (listed if listed > 0 else record.sequence + listed) != before.sequence:
             return "names another predecessor"
         return ""
 

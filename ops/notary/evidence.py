@@ -8,6 +8,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
+import orjson
+
 from domain.shared.errors import ConflictError, NotFoundError
 from ops.eventstore.envelope import Record
 from ops.notary.head_stream import HeadStream
@@ -87,6 +89,18 @@ def read_history(stream: HeadStream) -> History:
         except NoteError:
             continue
     return history
+
+
+def demand_newest(home: Path, history: History) -> None:
+    """Raises ``ConflictError`` when the notary of this home knows of a head that ``history``
+    does not hold: the stream of heads was cut, or is another's."""
+    try:
+        with closing(SortedMap(home / FOLDER / MAP, read_only=True)) as entries:
+            kept = orjson.loads(entries.kept("head") or "null")
+    except sqlite3.Error:
+        return
+    if kept and all(each.note != kept for each in history.heads):
+        raise ConflictError("heads that the notary signed are no longer in the stream of heads")
 
 
 class Evidence:
