@@ -8,6 +8,7 @@ import psycopg
 import structlog
 
 from domain.shared.recorded import RecordedEvent
+from ops import failpoints
 from ops.projecting.errors import FencedError
 from ops.projecting.places import Connection, look_at
 from projections.postgres import Cursor, prefetch
@@ -149,6 +150,8 @@ def _transaction(
         rows, folded = fold(cursor, projection, batch, parked=parked)
         projection.flush(cursor, rows)
         note_parked(cursor, schema, folded)
+        failpoints.reach("projections.rows.flushed")
+    failpoints.reach("projections.rows.committed")
     return folded
 
 

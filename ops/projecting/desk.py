@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +27,14 @@ from ops.projecting.places import BUILDING, FAILED, ITSELF, Connection, alone, m
 from ops.projecting.planning import plan
 from ops.projecting.source import EventSource
 from ops.projecting.telling import Order, Report, Tell, Telling, step_of, summary
+from ops.projecting.threads import beside
 from ops.projecting.versions import Versions
 
 log = structlog.get_logger()
 
 ANSWER_S = 5.0
-"""An operation that takes longer is answered as RUNNING."""
-ABANDON_S = 10.0
+"""An operation that takes longer is answered as RUNNING; it is noted as such long before."""
+ABANDON_S = 3.0
 TAKE_UP_S = 2.0
 Look = Callable[[Principal, dict[str, Any]], dict[str, Any]]
 INTERRUPTED = UnavailableError(
@@ -86,7 +88,7 @@ class ProjectionDesk:
         return found | {verb: (MANAGE_PROJECTIONS, self._obeying(verb)) for verb in verbs.VERBS}
 
     def close(self) -> None:
-        """Take nothing up any more."""
+        """Take nothing up any more, and leave builds where they are: the next service goes on."""
         self._closing.set()
 
     def obey(self, order: Order) -> dict[str, Any]:
@@ -142,9 +144,13 @@ class ProjectionDesk:
     def _obey(self, connection: Connection, order: Order, *, again: bool = False) -> dict[str, Any]:
         step = step_of(order)
         begun = f"taken up again for {order.by}" if again else ""
-        self._wires.report({**step, "outcome": "begun", "reason": begun}, order.token)
         operations.begin(connection, order.name, order.verb, by=order.by)
-        telling = Telling(connection, order, self._wires.tell)
+        try:
+            self._wires.report({**step, "outcome": "begun", "reason": begun}, order.token)
+        except ImeweError as error:
+            operations.fail(connection, order.name, error)
+            raise
+        telling = Telling(connection, order, self._wires.tell, closing=self._closing)
         try:
             with self._wires.open_log() as source:
                 result = verbs.VERBS[order.verb](self._work(connection, source, order, telling))
@@ -152,9 +158,9 @@ class ProjectionDesk:
             self._failed(connection, order, error)
             raise
         operations.finish(connection, order.name, result)
-        self._try_report({**step, "outcome": "done", "reason": summary(result)}, order)
-        telling.end("DONE")
         self._wires.moved(order.name, result.get("position", 0), [])
+        telling.end("DONE")
+        self._try_report({**step, "outcome": "done", "reason": summary(result)}, order)
         log.info("done", verb=order.verb, projection=order.name, by=order.by)
         return {"operation": _told(operations.operation(connection, order.name))}
 
@@ -227,11 +233,10 @@ class ProjectionDesk:
 
     async def _start(self, order: Order) -> dict[str, Any]:
         """The operation when it is done, or as it is after a while; refusals are raised."""
-        working = asyncio.create_task(asyncio.to_thread(self.obey, order))
+        working = beside(partial(self.obey, order))
         done, _ = await asyncio.wait([working], timeout=ANSWER_S)
         if done:
             return working.result()
-        working.add_done_callback(_heed)
         return await asyncio.to_thread(self._operation, order.name)
 
     def _operation(self, name: str) -> dict[str, Any]:
@@ -292,9 +297,3 @@ def _told(found: operations.Operation | None) -> dict[str, Any] | None:
 
 def _plain(error: Exception) -> str:
     return f"{type(error).__name__}: {error}".strip()[:500]
-
-
-def _heed(working: "asyncio.Task[dict[str, Any]]") -> None:
-    """It was noted where it went wrong."""
-    if not working.cancelled():
-        working.exception()

@@ -1,10 +1,12 @@
 """What is told of an operation: to the audit trail, to whoever watches, and to who asks later."""
 
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from domain.shared.errors import UnavailableError
 from ops.projecting import operations
 from ops.projecting.places import Connection
 
@@ -41,15 +43,21 @@ def summary(result: dict[str, Any]) -> str:
 class Telling:
     """Notes and publishes how far an operation is, not more often than people can read."""
 
-    def __init__(self, connection: Connection, order: Order, tell: Tell) -> None:
+    def __init__(
+        self, connection: Connection, order: Order, tell: Tell, *, closing: threading.Event
+    ) -> None:
         self._connection = connection
         self._order = order
         self._tell = tell
+        self._closing = closing
         self._phase = ""
         self._at = 0.0
         self._began = time.monotonic()
 
     def __call__(self, phase: str, done: int, goal: int) -> None:
+        """Raises ``UnavailableError`` when the service ends: what is done so far stays."""
+        if self._closing.is_set():
+            raise UnavailableError("the service ended", remedy="it goes on when it is there again")
         now = time.monotonic()
         if phase == self._phase and now - self._at < TELL_S and done < goal:
             return

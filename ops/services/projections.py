@@ -3,8 +3,6 @@
 import asyncio
 import os
 import signal
-import threading
-from collections.abc import Callable
 from functools import partial
 
 import structlog
@@ -19,6 +17,7 @@ from ops.messaging.services import register
 from ops.projecting.announcing import Announcer
 from ops.projecting.desk import ProjectionDesk, Wires
 from ops.projecting.runner import Announcement, Runner
+from ops.projecting.threads import in_thread
 from ops.projecting.versions import Versions
 from ops.projecting.wiring import NATS_USER, connected, log_reader
 from ops.settings import Settings
@@ -53,7 +52,7 @@ async def serve(settings: Settings) -> None:
             answering = AdministrationDesk(client, "projections", desk.handlers, verifier=verifier)
             registered = await register(client, settings, "projections")
             await answering.open()
-            _in_thread(desk.keep_taking_up)
+            in_thread(desk.keep_taking_up)
             await _follow(runner, reader, stopping)
             desk.close()
             await answering.close()
@@ -109,7 +108,7 @@ async def _follow(runner: Runner, reader: LogReader, stopping: asyncio.Event) ->
         finally:
             loop.call_soon_threadsafe(ended.set)
 
-    _in_thread(run)
+    in_thread(run)
     log.info("projections follow the log")
     waiting = [asyncio.create_task(each.wait()) for each in (stopping, ended)]
     await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
@@ -120,7 +119,3 @@ async def _follow(runner: Runner, reader: LogReader, stopping: asyncio.Event) ->
         task.cancel()
     if not stopping.is_set():
         raise RuntimeError("the runner ended by itself")
-
-
-def _in_thread(work: Callable[[], None]) -> None:
-    threading.Thread(target=work, name="projections", daemon=True).start()

@@ -26,6 +26,7 @@ from ops.projecting.explaining import samples
 from ops.projecting.operations import operations
 from ops.projecting.places import Connection, alone
 from ops.projecting.planning import plan
+from ops.projecting.telling import Order
 from ops.projecting.versions import Versions
 from projections.catalogue import CATALOGUE
 from projections.jobs.projector import Jobs
@@ -262,7 +263,8 @@ def test_what_somebody_rolled_back_from_does_not_come_again_by_itself(
     rig.do("rollback")
     rig.do("drop")
     with beside():  # type: ignore[attr-defined]
-        time.sleep(0.3)
+        seen = log.reads
+        until(lambda: log.reads > seen + 10)
         assert states(connection) == {FIRST: "LIVE"}
     assert switched == []
     rig.do("build")
@@ -426,6 +428,22 @@ def test_progress_is_told_and_kept(
     assert rig.told[-1]["state"] == "DONE"
     last = operations(connection)["jobs"]
     assert (last.state, last.started_by) == ("DONE", "user/anna")
+
+
+def test_a_service_that_ends_leaves_its_build_where_it_is(
+    connection: Connection, database_url: str, events: list[RecordedEvent]
+) -> None:
+    project(connection, events, projections=[JOBS_NOW])
+    rig = Rig(database_url, SmallBatches(events, size=50), Versions([JOBS_NOW]))
+    desk = rig.desk
+    desk.close()
+    order = Order(verb="build", name="jobs", by="user/anna", token="t", payload={})
+    with pytest.raises(UnavailableError, match="service ended"):
+        desk.obey(order)
+    assert states(connection)[f"{FIRST}_r2"] == "BUILDING"
+    rig.desk.take_up()
+    assert states(connection)[f"{FIRST}_r2"] == "BUILT"
+    assert [outcome for _, outcome in rig.outcomes] == ["begun", "failed", "begun", "done"]
 
 
 def test_two_runners_and_a_switch_lose_and_repeat_nothing(
