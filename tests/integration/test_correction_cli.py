@@ -27,8 +27,8 @@ def told(stack: Stack, *words: str) -> Any:
 
 
 def test_a_count_is_corrected_where_the_ledger_shows_it(stack: Stack) -> None:
-    told(stack, "nodes", "register", "mill-1", "--virtual")
-    lot = told(stack, "inventory", "receive", "mill-1", "PLA", "1kg")["inventoryId"]
+    node = told(stack, "nodes", "register", "mill-1", "--virtual")["nodeId"]
+    lot = told(stack, "inventory", "receive", node, "PLA", "1kg")["inventoryId"]
     told(stack, "inventory", "count", lot, "900g")
     entries = until_entries(stack, lot, 3)
     assert [each["what"] for each in entries][1:] == ["Inventory.Received", "Inventory.Counted"]
@@ -44,18 +44,18 @@ def test_a_count_is_corrected_where_the_ledger_shows_it(stack: Stack) -> None:
 
 
 def test_a_downtime_is_recorded_refused_twice_over_and_taken_back(stack: Stack) -> None:
-    told(stack, "nodes", "register", "mill-2", "--virtual")
+    node = told(stack, "nodes", "register", "mill-2", "--virtual")["nodeId"]
     early = (datetime.now(UTC) - timedelta(hours=1)).isoformat()
-    refused = stack.run("nodes", "down", "mill-2", early, *WHY)
+    refused = stack.run("nodes", "down", node, early, *WHY)
     assert refused.exit_code == 1
     assert "before this began to exist" in refused.stderr
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
-    assert stack.run("nodes", "down", "mill-2", now, *WHY).exit_code == 0
-    overlapping = stack.run("nodes", "down", "mill-2", now, *WHY)
+    assert stack.run("nodes", "down", node, now, *WHY).exit_code == 0
+    overlapping = stack.run("nodes", "down", node, now, *WHY)
     assert overlapping.exit_code == 1
     assert "OVERLAP" in overlapping.stderr or "was down from" in overlapping.stderr
-    assert stack.run("nodes", "withdraw-down", "mill-2", now, *WHY).exit_code == 0
-    assert stack.run("nodes", "down", "mill-2", "yesterday", *WHY).exit_code == 1
+    assert stack.run("nodes", "withdraw-down", node, now, *WHY).exit_code == 0
+    assert stack.run("nodes", "down", node, "yesterday", *WHY).exit_code == 1
 
 
 def test_what_cannot_be_reassigned_is_one_clear_line(stack: Stack) -> None:
