@@ -69,7 +69,7 @@ async def pool(database_url: str) -> AsyncIterator[AsyncConnectionPool]:
 
 @pytest.fixture
 def past(database_url: str, pool: AsyncConnectionPool) -> Past:
-    story = rich_story(4)
+    story = rich_story(2)
     with migrated(database_url) as connection:
         project(connection, story.events)
     bench = Bench(pool=pool)

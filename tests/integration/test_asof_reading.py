@@ -27,7 +27,7 @@ from tests.projecting import SmallBatches, migrated, project, running, until_all
 from tests.stories import BEGIN, ORGANISATION, Shop, Story
 
 READS = (*jobs.READS, "inventory", "kpis")
-MOMENTS = 15
+MOMENTS = 10
 
 
 def scope(role: Role, *, account: str = "anna", place: str = ORGANISATION) -> Scope:
@@ -51,7 +51,7 @@ async def pool(database_url: str) -> AsyncIterator[AsyncConnectionPool]:
 
 @pytest.fixture
 def story(database_url: str, pool: AsyncConnectionPool) -> Story:
-    story = rich_story(4)
+    story = rich_story(2)
     with migrated(database_url) as connection:
         project(connection, story.events)
     return story
@@ -76,7 +76,7 @@ async def test_everybody_sees_of_the_past_what_was_to_be_seen_then(
     pool: AsyncConnectionPool, database_url: str
 ) -> None:
     """A vendor, too: of own machines, and of what was made on them."""
-    events = rich_story(4).events
+    events = rich_story(3).events
     stranger = scope(Role.ADMIN, place="nowhere")
     told: dict[int, list[Any]] = {}
     with migrated(database_url) as connection:
@@ -214,10 +214,10 @@ async def test_an_answer_about_the_past_never_changes_while_projections_run(
     pool: AsyncConnectionPool, database_url: str
 ) -> None:
     """Looks at past and present take turns on one session, often enough to be prepared there."""
-    story = rich_story(3)
+    story = rich_story(2)
     answers: dict[int, Any] = {}
     compared = 0
-    log = SmallBatches(story.events, size=7)
+    log = SmallBatches(story.events, size=15)
     with running(log, database_url), migrated(database_url) as connection:
         until_all_at(connection, 40)
         until = time.monotonic() + 60
