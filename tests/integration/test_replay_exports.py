@@ -5,6 +5,7 @@ import json
 import sys
 from base64 import b64encode
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -14,7 +15,7 @@ import psycopg
 import pytest
 
 from domain.shared.errors import ConflictError
-from ops.eventstore.envelope import Record
+from ops.eventstore.envelope import STORED, Record
 from ops.eventstore.reader import recorded_event
 from ops.messaging.server import EmbeddedNats
 from ops.projecting.comparing import ModelState, model_states
@@ -102,6 +103,21 @@ def test_a_time_means_the_last_position_that_the_log_had_by_then(
         in_memory(export, as_of=found[-1].sequence + 1)
 
 
+def test_while_the_clock_was_set_back_a_time_means_the_first_pass(
+    found: list[Record], tmp_path: Path
+) -> None:
+    begin = found[0].stored_at
+    seconds = [number if number < 20 else number - 10 for number in range(40)]
+    moved = [
+        replace(each, headers={**each.headers, STORED: (begin + timedelta(seconds=s)).isoformat()})
+        for each, s in zip(found, seconds, strict=False)
+    ]
+    path = exported(tmp_path / "log", moved)
+    for second, position in ((5, 6), (15, 16), (25, 36)):
+        states = in_memory(path, as_of=begin + timedelta(seconds=second, milliseconds=1))
+        assert states[0].position == position
+
+
 def test_an_empty_log_can_be_exported_and_replayed(tmp_path: Path) -> None:
     for format in FORMATS:
         states = in_memory(exported(tmp_path / format, [], format=format))
@@ -158,8 +174,9 @@ def test_a_proofs_events_are_replayed_as_well(found: list[Record], tmp_path: Pat
 
 
 def test_nothing_is_written_into_a_database_from_a_file_with_a_flaw(
-    export: Path, database_url: str
+    export: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("ops.replaying.replay.BATCH", 10)
     lines = export.read_bytes().splitlines(keepends=True)
     export.write_bytes(b"".join(lines[:-1]))
     with migrated(database_url) as connection:

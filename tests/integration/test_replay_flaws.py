@@ -100,6 +100,12 @@ FLAWS: dict[str, tuple[Callable[[Lines], Lines], int, int, str]] = {
         9,
         "base64",
     ),
+    "another time, which no event's hash covers": (
+        _changing(time="2026-11-21T10:00:00Z"),
+        -1,
+        0,
+        "another SHA-256",
+    ),
     "another first line": (lambda f: [b'{"what":1}\n', *f[1:]], 1, 0, "no export"),
     "positions in words": (
         lambda f: [f[0].replace(b'"from":1', b'"from":"1"'), *f[1:]],
@@ -171,3 +177,11 @@ def test_no_damage_gives_anything_but_a_typed_refusal(
     assert [(r.sequence, r.subject, r.body, r.hash) for r in again] == [
         (r.sequence, r.subject, r.body, r.hash) for r in found[:40]
     ]
+
+
+def test_events_that_the_file_promises_must_be_there(found: list[Record], tmp_path: Path) -> None:
+    for format in FORMATS[::2]:
+        path = exported(tmp_path / format, found, format=format, last=len(found) + 5)
+        with pytest.raises(ExportError, match="missing at the end") as caught:
+            told(path)
+        assert caught.value.sequence == len(found) + 1
