@@ -18,7 +18,7 @@ from typing import BinaryIO
 
 from nats.aio.client import Client
 
-from domain.shared.errors import InvalidInputError
+from domain.shared.errors import ConflictError, InvalidInputError
 from ops.eventstore.client import Client as LogClient
 from ops.eventstore.envelope import time_text
 from ops.eventstore.keyring import key_encryption_key
@@ -79,6 +79,7 @@ async def _copy(settings: Settings, folder: Path, keys: Path, told: Told) -> Man
         ("backup", folder / "artifacts", ARTIFACTS_PART),
         ("log_backup", keys, KEYS_PART),
     )
+    kek = key_encryption_key(settings.home)
     for user, place, streams in parts:
         place.mkdir(mode=0o700, exist_ok=True)
         part = "keys" if place == keys else place.name
@@ -91,13 +92,18 @@ async def _copy(settings: Settings, folder: Path, keys: Path, told: Told) -> Man
         finally:
             await client.close()
     files = _plain_files(settings.home, folder / "log") | _secret_files(settings.home, keys)
+    if key_encryption_key(settings.home) != kek:
+        raise ConflictError(
+            "the key-encryption key was rotated meanwhile; this is no backup",
+            remedy="back up again into a new folder",
+        )
     last = snapshots["log/IMEWE_EVENTS.snapshot"].last_sequence
     manifest = Manifest(
         taken_at=time_text(datetime.now(UTC)),
         version=version("imewe"),
         last_sequence=last,
         last_hash=_hash_at(settings, last),
-        kek_id=kek_id(key_encryption_key(settings.home)),
+        kek_id=kek_id(kek),
         snapshots=snapshots,
         files=files,
     )
@@ -123,11 +129,11 @@ def kek_id(kek: bytes) -> str:
 def _hash_at(settings: Settings, sequence: int) -> str:
     if sequence == 0:
         return ""
-    client = LogClient(address(settings, "log_processes"))
-    try:
-        return LogReader(client).read_raw(sequence - 1, 1)[0].hash
-    finally:
-        client.close()
+    with (
+        closing(LogClient(address(settings, "log_processes"))) as client,
+        closing(LogReader(client)) as reader,
+    ):
+        return reader.read_raw(sequence - 1, 1)[0].hash
 
 
 def _plain_files(home: Path, folder: Path) -> dict[str, Copy]:

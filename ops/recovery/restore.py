@@ -8,6 +8,7 @@ the first start folds them from the log.
 
 import shutil
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -121,12 +122,12 @@ async def _put_streams(
 async def _checked(
     settings: Settings, server: RecoveryNats, manifest: Manifest, told: Told
 ) -> Restored:
-    client = LogClient(address(settings, "log_commands"))
-    try:
-        last_hash = _check_log(LogReader(client), manifest)
-        told("events checked", manifest.last_sequence)
-    finally:
-        client.close()
+    with (
+        closing(LogClient(address(settings, "log_commands"))) as client,
+        closing(LogReader(client)) as reader,
+    ):
+        last_hash = _check_log(reader, manifest)
+    told("events checked", manifest.last_sequence)
     async with server.connected(APP) as app:
         count, damaged = await damaged_artifacts(app)
     if damaged:

@@ -1,8 +1,8 @@
 """Whole streams in and out: JetStream's own snapshot, which keeps sequences and timestamps.
 
 A snapshot is what nats-server sends for ``STREAM.SNAPSHOT`` (NATS ADR-8): chunks, of which
-the server has some acknowledged, so that it does not run ahead. It is taken while the stream goes on, and holds what
-was stored when it was asked for.
+the server has some acknowledged, so that it does not run ahead. It is taken while the stream goes
+on, and holds what was stored when it was asked for.
 """
 
 import asyncio

@@ -14,8 +14,11 @@ from typing import Any
 
 import pytest
 
+from domain.shared.errors import ConflictError
 from ops.cli.client import Client
-from ops.settings import CHECKOUT
+from ops.eventstore.keyring import Keyring
+from ops.recovery.backup import back_up
+from ops.settings import CHECKOUT, Settings
 from tests.gateway_stack import GCODE, Stack, history_after, submitted, up
 
 EVENTS = "log/IMEWE_EVENTS.snapshot"
@@ -192,3 +195,17 @@ def test_a_missing_file_an_unfinished_backup_and_a_full_home_are_refused(
     assert (
         "is not empty" in imewe("backup", outer / "backup", "--home", outer / "home", code=1).stderr
     )
+
+
+async def test_a_rotation_of_the_key_encryption_key_meanwhile_makes_no_backup(
+    outer: Path, backed_up: dict[str, Any]
+) -> None:
+    keyring = Keyring(outer / "home")
+
+    def rotate(_name: str, _size: int) -> None:
+        keyring.begin_rotation()
+
+    folder = outer / "rotated"
+    with pytest.raises(ConflictError, match="rotated meanwhile"):
+        await back_up(Settings(home=outer / "home"), folder, keys=folder / "keys", told=rotate)
+    assert not (folder / "manifest.json").exists()
