@@ -132,6 +132,7 @@ def states(stack: Stack, name: str) -> dict[str, str]:
 
 
 def test_progress_can_be_watched(stack: Stack) -> None:
+    told(stack, "retry", "kpis")  # so that there is something to be told at once
     seen: list[tuple[str, str]] = []
     with stack.client() as client, stack.client() as admin:
         watching = client.subscribe(PROGRESS, {"name": "kpis"})
