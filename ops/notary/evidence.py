@@ -61,7 +61,8 @@ class History:
         head = Head.read(read_note(note).text)
         open_note(note, [self.key_of(head.size)])
         before = fingerprint(self.heads[-1].note) if self.heads else ""
-        if head.before != before or head.origin != self.origin:
+        size = self.heads[-1].head.size if self.heads else 0
+        if head.before != before or head.origin != self.origin or head.size <= size:
             raise ConflictError(
                 f"the head of size {head.size} does not follow the one before: two histories",
                 remedy="compare both with the heads that you kept elsewhere",
