@@ -34,6 +34,7 @@ class Settings:
     drives; ``local`` is the bridge inside ``imewe up``. ``head_events`` and ``head_seconds`` say
     after how much, or how long, the notary signs what is new in the log. ``projections_switch``:
     ``manual`` lets a new version of a read model wait for ``imewe projections switch``.
+    ``fail_points`` is the folder of ``ops.failpoints``, for tests; never with ``production``.
     """
 
     home: Path
@@ -54,6 +55,7 @@ class Settings:
     projections_switch: Switching = "automatic"
     head_events: int = 1000
     head_seconds: int = 60
+    fail_points: Path | None = None
     long_tests: bool = False
     ci: bool = False
 
@@ -99,6 +101,7 @@ class Settings:
             head_seconds=_number(
                 given, "IMEWE_HEAD_SECONDS", default=60, lowest=1, highest=24 * 3600
             ),
+            fail_points=_fail_points(given),
             long_tests=given.get("IMEWE_TEST_LONG") == "1",
             ci=given.get("CI", "").lower() in ("1", "true"),
         )
@@ -155,6 +158,15 @@ def _switching(given: Mapping[str, str]) -> Switching:
             field="IMEWE_PROJECTIONS_SWITCH",
         )
     return cast(Switching, value)
+
+
+def _fail_points(given: Mapping[str, str]) -> Path | None:
+    folder = given.get("IMEWE_FAIL_POINTS")
+    if folder and _switch(given, "IMEWE_PRODUCTION"):
+        raise InvalidInputError(
+            "IMEWE_FAIL_POINTS is for tests; it lets programs die", field="IMEWE_FAIL_POINTS"
+        )
+    return Path(folder).absolute() if folder else None
 
 
 def _switch(given: Mapping[str, str], name: str) -> bool:

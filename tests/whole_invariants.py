@@ -17,6 +17,10 @@ from ops.eventstore.client import Client, read_answer
 from ops.eventstore.envelope import Record
 from ops.eventstore.reader import LogReader, recorded_event
 from ops.messaging.connection import address
+from ops.notary.evidence import History, read_history
+from ops.notary.head_stream import HeadStream
+from ops.notary.merkle import entry_of, leaf_hash, root
+from ops.notary.sorted_map import MapEntry, SortedMap
 from ops.projecting.applying import parked_keys
 from projections.catalogue import CATALOGUE
 from tests.projecting import dumped, migrated, positions, project
@@ -30,8 +34,10 @@ Refusal = Callable[..., AbstractContextManager[None]]
 
 def check_everything(whole: Whole, *job_ids: str) -> None:
     """All invariants; ``job_ids``: orders that have ended or wait for an answer."""
+    heads = signed_heads(whole)
     records = whole_log(whole)
     check_log(whole, records)
+    check_heads(heads, records)
     events = [recorded_event(record) for record in records]
     check_starts(whole, events)
     check_stock(whole)
@@ -66,6 +72,26 @@ def check_log(whole: Whole, records: list[Record]) -> None:
     for aggregate_id, position in whole.acknowledged:
         assert position <= len(records), f"position {position} was acknowledged and is lost"
         assert records[position - 1].aggregate == aggregate_id
+
+
+def signed_heads(whole: Whole) -> History:
+    """Everything that the notary signed; each head follows from the one before."""
+    with closing(Client(address(whole.settings, "log_notary"))) as client:
+        return read_history(HeadStream(client))
+
+
+def check_heads(history: History, records: list[Record]) -> None:
+    """Every head is over what the log holds: nothing signed was lost, changed or forked."""
+    leaves = [leaf_hash(entry_of(record)) for record in records]
+    entries, taken = SortedMap(), 0
+    for head, _ in history.heads:
+        assert taken < head.size <= len(records), f"{head.size} were signed, {len(records)} found"
+        for each in records[taken : head.size]:
+            entries.set(each.subject, MapEntry(each.version, each.sequence, each.hash))
+        taken = head.size
+        assert root(leaves[:taken]) == head.root, f"the head over {taken} is over something else"
+        assert entries.root() == head.map_root
+    entries.close()
 
 
 def check_starts(whole: Whole, events: list[RecordedEvent]) -> None:

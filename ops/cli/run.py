@@ -13,6 +13,7 @@ from typing import Annotated, cast
 import typer
 
 from domain.shared.errors import InvalidInputError
+from ops import failpoints
 from ops.observability.logging import configure
 from ops.settings import Settings
 
@@ -44,6 +45,7 @@ def run(
     main = load(service)
     configure(settings.log_format, service=service)
     faulthandler.enable()
+    failpoints.watch(settings.fail_points)
     if supervised:
         threading.Thread(target=end_with_parent, name="lifeline", daemon=True).start()
     main(settings)

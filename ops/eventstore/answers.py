@@ -1,6 +1,7 @@
 """Answers to people's commands, kept for 24 hours so that a retry finds them."""
 
 from domain.shared.errors import InvalidInputError
+from ops import failpoints
 from ops.eventstore.client import Client
 from ops.eventstore.secrets import SecretBucket
 
@@ -21,7 +22,9 @@ class Answers:
 
     def put(self, name: str, value: bytes) -> None:
         """See ``AnswerStore``."""
+        failpoints.reach("commands.answer.before")
         self._bucket.add(name, value)
+        failpoints.reach("commands.answer.after")
 
     def erase_of(self, account_id: str, commands: list[str]) -> None:
         """See ``KeptAnswers``: what the person was answered, and what others were who asked for

@@ -11,6 +11,7 @@ from eventsourcing.persistence import IntegrityError, ProgrammingError, StoredEv
 
 from domain.shared.errors import InvalidInputError, StorageFullError, UnavailableError
 from domain.shared.recorded import Envelope
+from ops import failpoints
 from ops.eventstore.client import (
     Client,
     JetStreamError,
@@ -98,6 +99,7 @@ class Appender:
         if len(events) > BATCH_LIMIT:
             raise ProgrammingError(f"{len(events)} events in one save; the limit is {BATCH_LIMIT}")
         plan = self._plan(events, envelope, look=False)
+        failpoints.reach("commands.append.before")
         try:
             return self._commit(plan)
         except IntegrityError:
@@ -115,6 +117,7 @@ class Appender:
         first = last - len(plan.events) + 1
         for token, head in plan.heads.items():
             self._heads.put(token, _settled(head, first))
+        failpoints.reach("commands.append.after")
         return list(range(first, last + 1))
 
     def _publish(self, plan: _Plan) -> int:

@@ -18,6 +18,7 @@ from commands.wire import (
     read_answer,
 )
 from domain.shared.errors import InvalidInputError, UnavailableError
+from ops import failpoints
 
 LOGIN = "imewe.auth.login"
 PATIENCE_S = 15.0
@@ -39,6 +40,7 @@ class NatsCommandClient:
         self._kind = kind
         self._id = principal_id
         self._timeout_s = timeout_s
+        self._answered = f"{kind if kind == 'bridge' else principal_id}.answered"
 
     async def send(
         self,
@@ -67,13 +69,15 @@ class NatsCommandClient:
             traceparent=traceparent,
             address=address,
         )
-        return await _ask(
+        answer = await _ask(
             self._client,
             request.subject,
             request.body,
             headers=request.headers,
             timeout_s=self._timeout_s,
         )
+        failpoints.reach(self._answered, name)
+        return answer
 
 
 async def log_in(

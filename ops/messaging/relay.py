@@ -8,6 +8,7 @@ from nats.aio.client import Client
 
 from commands.processes.outputs import Ask, Relay
 from domain.shared.errors import ImeweError, UnavailableError
+from ops import failpoints
 
 STREAM: Final = "IMEWE_WORK"
 PATIENCE_S: Final = 5.0
@@ -38,6 +39,7 @@ class WorkRelay:
             )
         except (nats.errors.Error, OSError) as problem:
             raise UnavailableError(f"the work queue does not take it: {problem}") from problem
+        failpoints.reach("processes.work.relayed")
 
     async def ask(self, request: Ask) -> None:
         """Ask a bridge to cancel, pause or resume. The effect is reported as a command.

@@ -18,6 +18,7 @@ from nats.aio.msg import Msg
 from nats.js.api import ConsumerConfig
 
 from domain.shared.errors import UnavailableError
+from ops import failpoints
 
 STREAM: Final = "IMEWE_TIMERS"
 SET: Final = "imewe.timer.set"
@@ -76,6 +77,7 @@ class Timers:
         timer_id = message.subject.removeprefix(f"{DUE}.")
         try:
             await rang(timer_id)
+            failpoints.reach("processes.alarm.done")
             await message.ack()
             await self._purge(message.subject)
         except UnavailableError as problem:

@@ -15,6 +15,7 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from domain.shared.errors import UnavailableError
+from ops import failpoints
 from ops.messaging.streams import ask
 
 STREAM = "IMEWE_WORK"
@@ -40,7 +41,9 @@ class NatsWorkItem:
 
     async def acknowledge(self) -> None:
         """Never deliver it again. Lost, it comes again and the journal knows it."""
+        failpoints.reach("bridge.work.before")
         await self._answer(b"+ACK")
+        failpoints.reach("bridge.work.after")
 
     async def retry(self, delay_s: float) -> None:
         """Deliver it again after a while."""

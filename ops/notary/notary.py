@@ -14,6 +14,7 @@ from pathlib import Path
 import structlog
 
 from domain.shared.errors import ConflictError, ImeweError, UnavailableError
+from ops import failpoints
 from ops.eventstore.chain import Flaw
 from ops.notary.comparing import CHANGED, differs
 from ops.notary.keys import Rotation
@@ -176,6 +177,7 @@ class Notary:
                 self._stale = False
             records = self._source.read_raw(state.size, self._limit(state))
             flaw = state.take(records)
+            failpoints.reach("notary.events.taken")
             self._prove(state)
             if flaw is not None:
                 raise FlawError(flaw)
@@ -213,6 +215,7 @@ class Notary:
         self._stale = not self._ledger.sign(state.size, root=root, map_root=map_root)
         if self._stale:
             return False
+        failpoints.reach("notary.head.signed")
         self._save(state)
         log.info("a head was signed", size=state.size)
         return True

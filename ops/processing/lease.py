@@ -20,6 +20,7 @@ from nats.js.errors import KeyDeletedError, KeyNotFoundError, KeyWrongLastSequen
 from nats.js.kv import KeyValue
 
 from domain.shared.errors import ConflictError, UnavailableError
+from ops import failpoints
 
 BUCKET: Final = "IMEWE_LEASES"
 TTL_S: Final = 10.0
@@ -85,6 +86,7 @@ class Lease:
     async def keep(self, position: int) -> None:
         """Renew it and store the position. Raises ``LeaseLostError``, ``UnavailableError``."""
         await self._write(_mine(position), self._revision)
+        failpoints.reach("processes.position.stored")
 
     async def give_up(self, position: int) -> None:
         """Store the position and let the next runner in at once."""

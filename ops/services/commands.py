@@ -40,6 +40,7 @@ from commands.wire import (
 )
 from commands.world import ArtifactCatalogue, Ports
 from domain.shared.errors import ImeweError, UnavailableError
+from ops import failpoints
 from ops.artifacts.catalogue import LoopCatalogue
 from ops.clock import SystemClock
 from ops.eventstore.answers import Answers
@@ -188,6 +189,7 @@ class Desk:
         self, message: Msg, pool: ThreadPoolExecutor, work: Callable[[], bytes]
     ) -> None:
         answer = await asyncio.get_running_loop().run_in_executor(pool, work)
+        failpoints.reach("commands.reply.before")
         if message.reply:
             await message.respond(answer)
 

@@ -1,10 +1,14 @@
-"""The commands service alone, without the processes, until SIGTERM. Argument: the home."""
+"""The commands service alone, without the processes, until SIGTERM.
+
+Arguments: the home, and perhaps the folder of fail points.
+"""
 
 import asyncio
 import signal
 import sys
 from pathlib import Path
 
+from ops import failpoints
 from ops.services.commands import serve
 from ops.settings import Settings
 
@@ -16,4 +20,5 @@ async def main(home: Path) -> None:
 
 
 if __name__ == "__main__":
+    failpoints.watch(Path(sys.argv[2]) if len(sys.argv) > 2 else None)
     asyncio.run(main(Path(sys.argv[1])))

@@ -33,20 +33,22 @@ GCODE = b"G28\nG1 X10 Y10 E1\nM104 S0\n"
 
 
 class Rig:
-    """Copies of the service on one home, and the first admin at the gateway."""
+    """Copies of the service on one home, and the first admin at the gateway. ``points``: the folder
+    of fail points, if there is one."""
 
     def __init__(self, settings: Settings, client: NatsClient) -> None:
         self.settings = settings
         self.client = client
         self.port = NatsCommandClient(client, kind="service", principal_id="gateway")
         self.copies: list[subprocess.Popen[bytes]] = []
+        self.points: list[str] = []
         self.token = ""
         self.organisation_id = ""
         self.job: dict[str, Any] = {}
 
     async def start(self, copies: int = 1) -> None:
         """Start copies and wait until all answer; the admin signs in and uploads a file."""
-        self.copies += [_spawned(self.settings.home) for _ in range(copies)]
+        self.copies += [_spawned(self.settings.home, *self.points) for _ in range(copies)]
         for _ in range(60):
             pids = {copy.pid for copy in self.copies if copy.poll() is None}
             found = await ping_all(self.client, wait=0.25)
@@ -119,8 +121,8 @@ class Rig:
             copy.wait(5)
 
 
-def _spawned(home: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, str(SCRIPT), str(home)]
+def _spawned(home: Path, *points: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, str(SCRIPT), str(home), *points]
     return subprocess.Popen(command, cwd=ROOT, env={"PYTHONPATH": str(ROOT)})
 
 
