@@ -128,7 +128,7 @@ def test_a_log_that_was_changed_behind_its_back_is_refused_and_named(
     monkeypatch.setattr("tests.notarial.LogSource", LyingSource)
     with following(shop, home) as notary:
         flaw = notary.until_flawed()
-        assert notary.flaws == [flaw]
+    assert notary.flaws == [flaw]
     if kept == "with its files" or attack in {changed_body, dropped, cut}:
         assert flaw.sequence == AT
     else:  # only chains and signed roots are left to compare with

@@ -70,7 +70,7 @@ def test_a_new_key_signs_after_a_rotation_that_both_keys_signed(shop: Shop, tmp_
         notary.notary.rotate()
         shop.write(2)
         notary.until_signed(6)
-        first, head, second, newest = notary.stream.after(0)
+        first, head, second, *_, newest = notary.stream.after(0)
         keys = notary.notary.known_keys()
     old = open_rotation(first.note, None)
     new = open_rotation(second.note, old.key)

@@ -19,6 +19,8 @@ from ops.notary.sorted_map import (
     verify_map,
 )
 
+UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""Machines of tests are busy."""
 LARGEST = 70
 LEAVES = [leaf_hash(b"%d" % number) for number in range(LARGEST)]
 
@@ -66,6 +68,7 @@ def test_every_older_size_is_proved_to_be_a_prefix(store: HashStore) -> None:
             )
 
 
+@UNHURRIED
 @given(st.data())
 def test_a_proof_of_inclusion_with_one_bit_changed_is_refused(
     store: HashStore, data: st.DataObject
@@ -79,6 +82,7 @@ def test_a_proof_of_inclusion_with_one_bit_changed_is_refused(
     assert not verify_inclusion(leaf, proof, index=index, size=size, root=whole)
 
 
+@UNHURRIED
 @given(st.data())
 def test_a_proof_of_inclusion_holds_at_its_own_place_and_size_only(
     store: HashStore, data: st.DataObject
@@ -94,6 +98,7 @@ def test_a_proof_of_inclusion_holds_at_its_own_place_and_size_only(
     assert not verify_inclusion(LEAVES[index], longer, index=index, size=size, root=whole)
 
 
+@UNHURRIED
 @given(st.data())
 def test_a_proof_of_consistency_with_one_bit_changed_is_refused(
     store: HashStore, data: st.DataObject
@@ -109,6 +114,7 @@ def test_a_proof_of_consistency_with_one_bit_changed_is_refused(
     )
 
 
+@UNHURRIED
 @given(ENTRIES, st.integers(0, 9), st.randoms())
 def test_the_map_does_not_depend_on_the_order_of_coming(entries, top_bits, chance) -> None:
     order = list(entries.items())
@@ -123,6 +129,7 @@ def test_the_map_does_not_depend_on_the_order_of_coming(entries, top_bits, chanc
     made.close()
 
 
+@UNHURRIED
 @given(ENTRIES.filter(bool), st.integers(0, 9), st.data())
 def test_the_map_proves_what_it_holds_and_what_it_does_not(entries, top_bits, data) -> None:
     made = SortedMap(top_bits=top_bits)
@@ -144,7 +151,7 @@ def test_the_map_proves_what_it_holds_and_what_it_does_not(entries, top_bits, da
     made.close()
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow])
+@UNHURRIED
 @given(ENTRIES.filter(bool), st.data())
 def test_a_proof_of_the_map_with_one_bit_changed_is_refused(entries, data) -> None:
     made = SortedMap(top_bits=3)
