@@ -28,6 +28,7 @@ from ops.settings import Settings
 from projections.catalogue import CATALOGUE
 from tests.eventlog import own_log
 from tests.projecting import migrated, project
+from tests.proving import files
 from tests.replaying import exported, stored
 from tests.stories import busy_shop
 
@@ -183,6 +184,18 @@ def test_nothing_is_written_into_a_database_from_a_file_with_a_flaw(
         with pytest.raises(ExportError):
             replayed(Export(export), DatabaseModels(connection, CATALOGUE))
         assert {each.rows for each in model_states(connection, CATALOGUE)} == {0}
+
+
+def test_what_the_notary_exports_is_replayed(tmp_path: Path) -> None:
+    made = files()
+    (tmp_path / "whole").write_bytes(made.whole)
+    (tmp_path / "job").write_bytes(made.job)
+    whole, job = Export(tmp_path / "whole"), Export(tmp_path / "job")
+    rows = {each.name: each.rows for each in replayed(whole, MemoryModels(CATALOGUE))}
+    assert (whole.is_whole, rows["history"]) == (True, made.size)
+    states = replayed(job, MemoryModels(CATALOGUE))
+    assert not job.is_whole, "one order's events, each object of it whole"
+    assert {each.parked for each in states} == {0}
 
 
 def test_a_file_that_is_there_is_never_replaced(found: list[Record], export: Path) -> None:
