@@ -34,6 +34,7 @@ def test_what_is_said_is_taken(tmp_path: Path) -> None:
         ("IMEWE_HTTP_PORT", "65536"),
         ("IMEWE_STORE_BYTES", str(LEAST_STORE_BYTES - 1)),
         ("IMEWE_LOG_FORMAT", "xml"),
+        ("IMEWE_PROJECTIONS_SWITCH", "never"),
         ("IMEWE_TOKEN_TTL", "-1"),
         ("IMEWE_BRIDGE_ID", "hall.2"),
     ],
