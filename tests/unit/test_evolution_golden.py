@@ -19,7 +19,7 @@ from ops.replaying.validating import KNOWN, Schemas, violation
 from ops.schema_files import all_events, event_version, released, stem
 
 KEPT = list(kept_golden())
-AGAIN = "; until it is released: delete the file and run python -m tests.golden_stories"
+AGAIN = "not released yet? run: .venv/bin/python -m tests.golden_stories"
 _OF_THE_ENVELOPE = {
     "originator_id",
     "originator_version",
