@@ -97,6 +97,7 @@ def proved_log(server: EmbeddedNats, home: Path, *, tail: bool = True) -> Iterat
             elsewhere = replace_organisation(story)
             foreign = str(Shop.opened(elsewhere, name="Mill").make().id)
             jobs.append(str(shop.make().id))
+            jobs.append(_second_piece_only(shop))
             signed = notary.until_signed(_size(own)).signed
         if tail:
             job, _ = shop.order()
@@ -117,6 +118,14 @@ def _fail_once(shop: Shop) -> str:
     part.scrap_piece(0, reason="thermal", by="service/processes")
     shop.story.tell(build, shop.node, shop.lot, dispatch)
     shop.follow(job, part)
+    build, dispatch = shop.begin(job, part, 1)
+    shop.end(job, part, 1, build, dispatch)
+    return str(job.id)
+
+
+def _second_piece_only(shop: Shop) -> str:
+    """A job whose second piece is made before its first found a machine."""
+    job, part = shop.order(quantity=3)
     build, dispatch = shop.begin(job, part, 1)
     shop.end(job, part, 1, build, dispatch)
     return str(job.id)
@@ -185,6 +194,8 @@ class Files(NamedTuple):
     keys: list[str]
     heads: list[str]
     sign: Callable[[Head], str]
+    signers: list[NotaryKey]
+    gap: bytes
 
 
 @cache
@@ -199,7 +210,7 @@ def files() -> Files:
     try:
         with proved_log(server, home) as log, log.evidence() as (evidence, _):
             history = evidence.history
-            made, failed, *_, begun = log.jobs
+            made, failed, *_, gap, begun = log.jobs
             last = load_key(home, history.origin, len(history.keys))
             return Files(
                 job=log.job_file(made),
@@ -213,6 +224,8 @@ def files() -> Files:
                 keys=[key.key.text for key, _ in history.keys],
                 heads=[each.note for each in history.heads],
                 sign=partial(_signed_by, last),
+                signers=[load_key(home, history.origin, 1), last],
+                gap=log.job_file(gap),
             )
     finally:
         server.stop()

@@ -4,11 +4,13 @@ Whoever tampers here knows the format: every file gets a last line that fits aga
 """
 
 import gzip
+import json
 import subprocess
 import sys
 from base64 import b64decode, b64encode
 from collections.abc import Callable
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,9 @@ import pytest
 
 from ops.eventstore.envelope import Record, hash_of
 from ops.notary import verify_imewe
-from ops.notary.heads import Head, fingerprint, read_note
+from ops.notary.heads import Head, fingerprint, read_note, sign_note
 from ops.notary.merkle import entry_of, leaf_hash
+from ops.notary.sorted_map import MapEntry, key_of
 from tests.proving import Line, at, changed, files, found_in, lines_in, sealed
 
 
@@ -100,7 +103,7 @@ def test_a_stretch_from_within_the_log_is_verified(check: Check) -> None:
     assert found["what"].startswith("events 60 to ")
 
 
-@pytest.mark.parametrize("name", ["job", "failed", "foreign"])
+@pytest.mark.parametrize("name", ["job", "failed", "foreign", "gap"])
 def test_a_job_is_verified_whole(check: Check, name: str) -> None:
     found = check(files()._asdict()[name])
     assert (found["verified"], found["unsigned_tail"]) == (True, 0)
@@ -384,9 +387,112 @@ def test_what_follows_the_last_line_is_found(check: Check) -> None:
 
 
 def test_a_line_in_another_form_is_found(check: Check) -> None:
-    twice = files().job.replace(b'{"sequence":', b'{"sequence":7,"sequence":', 1)
-    found = check(twice)
-    assert (found["verified"], found["exit"]) == (False, 1)
+    *lines, last = files().job.splitlines(keepends=True)
+    place = next(i for i, line in enumerate(lines) if line.startswith(b'{"event"'))
+    lines[place] = lines[place].replace(b'{"sequence":', b'{"sequence":7,"sequence":', 1)
+    data = b"".join(lines)
+    old = json.loads(last)["end"]["sha256"].encode()
+    data += last.replace(old, sha256(data).hexdigest().encode())
+    assert check(data)["exit"] == 1
+
+
+def builds_of(lines: list[Line]) -> list[int]:
+    """The places of the events of the last build in a job's file."""
+    builds = [i for i, line in enumerate(lines) if ".build." in str(line.get("event", ""))]
+    subject = lines[builds[-1]]["event"]["subject"]
+    return [i for i in builds if lines[i]["event"]["subject"] == subject]
+
+
+def map_of(lines: list[Line], subject: str) -> Line:
+    """What a job's file says of an object's end."""
+    return next(e["map"] for e in lines if e.get("map", {}).get("subject") == subject)
+
+
+def test_a_map_that_is_made_to_fit_what_was_left_out_is_found(check: Check) -> None:
+    def attack(lines: list[Line]) -> None:
+        *_, before, last = builds_of(lines)
+        event = lines[before]["event"]
+        map_of(lines, event["subject"])["end"] = {
+            "version": int(event["headers"]["Imewe-Version"]),
+            "sequence": event["sequence"],
+            "hash": event["headers"]["Imewe-Hash"],
+        }
+        del lines[last : last + 2]
+
+    assert check(changed(files().job, attack))["exit"] == 1
+
+
+def test_an_object_is_no_other_leaf_in_its_own_way(check: Check) -> None:
+    def attack(lines: list[Line]) -> None:
+        places = builds_of(lines)
+        subject = lines[places[0]]["event"]["subject"]
+        told = map_of(lines, subject)
+        entry = MapEntry(**told["end"])
+        told["end"] = {
+            "key": b64encode(key_of(subject)).decode(),
+            "value": b64encode(entry.value).decode(),
+        }
+        for place in reversed(places):
+            del lines[place : place + 2]
+
+    assert check(changed(files().job, attack))["exit"] == 1
+
+
+def test_the_first_event_of_an_object_cannot_be_left_out(check: Check) -> None:
+    second: list[int] = []
+
+    def attack(lines: list[Line]) -> None:
+        first, after, *_ = builds_of(lines)
+        second.append(lines[after]["event"]["sequence"])
+        del lines[first : first + 2]
+
+    assert check(changed(files().job, attack))["sequence"] == second[0]
+
+
+def test_an_event_of_another_job_is_named_with_all_its_proofs(check: Check) -> None:
+    foreign = lines_in(files().foreign)
+    place = next(i for i, line in enumerate(foreign) if "event" in line)
+    sequence = foreign[place]["event"]["sequence"]
+
+    def attack(lines: list[Line]) -> None:
+        later = [
+            i for i, line in enumerate(lines) if line.get("event", {}).get("sequence", 0) > sequence
+        ]
+        ends = [i for i, line in enumerate(lines) if "map" in line]
+        at_ = (later or ends)[0]
+        lines[at_:at_] = foreign[place : place + 2]
+
+    found = check(changed(files().job, attack))
+    assert (found["exit"], found["sequence"]) == (1, sequence)
+
+
+def test_a_leaf_that_does_not_fit_its_event_is_named(check: Check) -> None:
+    def attack(lines: list[Line]) -> None:
+        event = lines[at(lines, 66)]["event"]
+        event["leaf"] = flipped(event["leaf"])
+
+    assert check(changed(files().whole, attack))["sequence"] == 66
+
+
+def test_the_unsigned_tail_must_continue_its_chains_all_the_same(check: Check) -> None:
+    def attack(lines: list[Line]) -> None:
+        event = lines[at(lines, files().size)]["event"]
+        rehashed(event, **{"Imewe-Prev-Hash": "sha256:" + "0" * 64})
+
+    assert check(changed(files().whole, attack))["sequence"] == files().size
+
+
+@pytest.mark.parametrize("signers", [[0], [1], []])
+def test_a_key_that_the_old_one_or_itself_did_not_sign_counts_for_nothing(
+    check: Check, signers: list[int]
+) -> None:
+    def attack(lines: list[Line]) -> None:
+        place = [i for i, line in enumerate(lines) if "rotation" in line][-1]
+        text = lines[place]["rotation"].rpartition("\n\n")[0] + "\n"
+        signed = sign_note(text, [files().signers[i] for i in signers])
+        lines[place]["rotation"] = signed
+
+    assert check(changed(files().whole, attack))["exit"] == 1
 
 
 @pytest.mark.parametrize(
