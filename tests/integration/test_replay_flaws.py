@@ -162,7 +162,7 @@ def test_no_damage_gives_anything_but_a_typed_refusal(
     if not whole.exists():
         exported(whole, found[:40], format=format)
     content = bytearray(whole.read_bytes())
-    place = data.draw(st.integers(0, len(content) - 1))
+    place = data.draw(st.integers(0, 1 << 20)) % len(content)  # lengths differ from run to run
     if data.draw(st.booleans()):
         content[place] ^= data.draw(st.integers(1, 255))
     else:
