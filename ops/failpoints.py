@@ -1,9 +1,10 @@
-"""Fail points: named places between an effect and its acknowledgement, where a test ends a program.
+"""Fail points: named places between an effect and its acknowledgement, where a test ends a program
+or lets it stand still.
 
 They do nothing unless ``IMEWE_FAIL_POINTS`` names a folder, which an installation with
 ``IMEWE_PRODUCTION=1`` refuses. Then a file there with the name of a point is taken away by the
 next program that comes by, and that program ends as by ``kill -9``. A number in the file says at
-which time of coming by (1 when it is empty).
+which time of coming by (else the first); the word ``stop`` lets it stop until it gets SIGCONT.
 """
 
 import contextlib
@@ -51,9 +52,10 @@ def reach(point: str, about: str = "") -> None:
 
 def _look(file: Path) -> None:
     with contextlib.suppress(FileNotFoundError):
-        left = int(file.read_text() or 1) - 1
+        words = file.read_text().split()
+        left = next((int(word) for word in words if word.isdigit()), 1) - 1
         if left > 0:
-            file.write_text(str(left))
+            file.write_text(" ".join([str(left), *words[1:]]))
             return
         file.unlink()
-        os.kill(os.getpid(), signal.SIGKILL)
+        os.kill(os.getpid(), signal.SIGSTOP if "stop" in words else signal.SIGKILL)

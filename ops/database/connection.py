@@ -21,13 +21,19 @@ def connect(settings: Settings, **options: Any) -> psycopg.Connection[TupleRow]:
     return psycopg.connect(conninfo(settings), **options)
 
 
-def rebuildable(settings: Settings, **options: Any) -> psycopg.Connection[TupleRow]:
+def rebuildable(
+    settings: Settings, *, idle_s: int = 0, **options: Any
+) -> psycopg.Connection[TupleRow]:
     """A connection for read models, whose commits need not wait for the disk.
+
+    With ``idle_s`` the server ends it when it leaves a transaction idle for so many seconds: one
+    that stands still would hold its locks against whoever takes over.
 
     After a crash of the server the last commits may be missing, in order and whole: rows and
     position go back together, and the runner, whose connection broke too, reads both again.
     """
-    return psycopg.connect(conninfo(settings, options="-c synchronous_commit=off"), **options)
+    how = f"-c synchronous_commit=off -c idle_in_transaction_session_timeout={idle_s}s"
+    return psycopg.connect(conninfo(settings, options=how), **options)
 
 
 def pool(settings: Settings, *, most: int = 8, **options: Any) -> ConnectionPool[Any]:

@@ -14,9 +14,12 @@ from ops.settings import Settings
 NATS_USER = "projections"
 
 
-def connected(settings: Settings) -> Connection:
-    """A connection to the read models; an empty database gets its tables first."""
-    connection = rebuildable(settings, autocommit=True)
+def connected(settings: Settings, *, idle_s: int = 0) -> Connection:
+    """A connection to the read models; an empty database gets its tables first.
+
+    ``idle_s``: see ``rebuildable``.
+    """
+    connection = rebuildable(settings, idle_s=idle_s, autocommit=True)
     try:
         migrate(connection)
     except BaseException:

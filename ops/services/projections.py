@@ -24,6 +24,9 @@ from ops.settings import Settings
 from projections.catalogue import CATALOGUE, EARLIER
 
 STOP_S = 2.0
+STANDSTILL_S = 30
+"""Then a runner that stands still in a transaction (its machine sleeps, its network is gone) loses
+its connection, and with it the lock that keeps another one from going on."""
 YIELDING = 5
 """Niceness: on a busy machine people's commands go before the rows that follow from them."""
 
@@ -69,7 +72,7 @@ def _runner(settings: Settings, reader: LogReader, announcer: Announcer) -> Runn
     return Runner(
         reader,
         CATALOGUE,
-        connect=lambda: connected(settings),
+        connect=lambda: connected(settings, idle_s=STANDSTILL_S),
         announce=announcer,
         earlier=EARLIER,
         automatic=settings.projections_switch == "automatic",
