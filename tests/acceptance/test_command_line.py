@@ -29,8 +29,7 @@ class Terminal:
     def run(self, *words: str, code: int = 0) -> str:
         group, *rest = words
         home = ["--home", self._home]
-        early = group in GROUPS and group != "projections"
-        line = [group, *home, *rest] if early else [group, *rest, *home]
+        line = [group, *home, *rest] if group in GROUPS else [group, *rest, *home]
         done = subprocess.run(
             [sys.executable, "-P", "-m", "ops.cli.main", *line],
             capture_output=True,
@@ -118,18 +117,33 @@ def _lines() -> list[str]:
         text = page.read_text()
         quoted = re.findall(r"`(imewe [^`]+)`", text)
         block = re.findall(r"^\s*(?:\.venv/bin/)?(imewe .+)$", text, re.MULTILINE)
-        found += [" ".join(re.sub(r"\s+#.*$", "", line).split()) for line in (*quoted, *block)]
+        for line in (*quoted, *block):
+            words = " ".join(re.sub(r"\s+#.*$", "", line).split())
+            found += _alternatives(words)
     return sorted(set(found))
+
+
+def _alternatives(words: str) -> list[str]:
+    """``imewe up|run`` stands for two commands."""
+    choice = re.search(r"\w+(?:\|\w+)+", words)
+    return [words.replace(choice[0], each) for each in choice[0].split("|")] if choice else [words]
 
 
 @pytest.mark.parametrize("line", _lines())
 def test_every_command_that_the_papers_name_is_one(line: str) -> None:
     """Groups, commands and options; nothing is run."""
-    words = line.replace("...", "").replace("up|run", "up").split()[1:]
+    words = line.replace("...", "").split()[1:]
     command: Any = typer.main.get_command(application((*COMMANDS, *GROUPS)))
     while isinstance(command, TyperGroup) and words:
+        while words[0].startswith("--"):  # an option of the group, and its value
+            assert words[0] in _options(command), line
+            del words[:2]
         assert words[0] in command.commands, line
         command = command.commands[words.pop(0)]
-    options = {name for parameter in command.params for name in parameter.opts}
-    options |= {name for parameter in command.params for name in parameter.secondary_opts}
-    assert {word.partition("=")[0] for word in words if word.startswith("--")} <= options, line
+    given = {word.partition("=")[0] for word in words if word.startswith("--")}
+    assert given <= _options(command), line
+
+
+def _options(command: Any) -> set[str]:
+    both = ((*each.opts, *each.secondary_opts) for each in command.params)
+    return {name for names in both for name in names}
