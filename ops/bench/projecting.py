@@ -7,15 +7,14 @@ PostgreSQL and commit alike (``synchronous_commit`` on), and what they wrote is 
 
 import threading
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from uuid import UUID
 
 from psycopg import sql
-from psycopg.conninfo import conninfo_to_dict
 
 from commands.application import Imewe
 from domain.build.aggregate import Build, RunFigures
@@ -24,16 +23,14 @@ from domain.shared.identifiers import build_id
 from domain.shared.recorded import Actor, Envelope, RecordedEvent
 from ops.bench.projecting_peer import PeerProjection, status_after
 from ops.bench.result import BenchResult, Figure
+from ops.bench.servers import Servers
 from ops.clock import SystemClock
 from ops.database.connection import connect
 from ops.database.server import EmbeddedPostgres
-from ops.eventstore.client import Client
-from ops.eventstore.jetstream import environment_of
 from ops.eventstore.reader import LogReader
 from ops.eventstore.streams import ensure_streams
-from ops.eventstore.wire import Address
 from ops.hosting.account import server_account
-from ops.messaging.server import EmbeddedNats, credentials
+from ops.messaging.server import EmbeddedNats
 from ops.prepare import prepare_database
 from ops.projecting.places import Connection
 from ops.projecting.runner import Announcement, Runner
@@ -104,15 +101,13 @@ def run(folder: Path, *, rounds: int = 3) -> list[BenchResult]:
         nats.stop()
 
 
-class Bench:
+class Bench(Servers):
     """The two sides over one log and one database."""
 
     def __init__(self, settings: Settings, nats: EmbeddedNats) -> None:
-        self._settings = settings
-        self._nats = nats
-        self._passwords = credentials(settings.home)
+        super().__init__(settings, nats)
         prepare_database(settings)
-        with closing(self._client("log_supervisor")) as client:
+        with closing(self.client("log_supervisor")) as client:
             ensure_streams(client)
         self._write_log()
 
@@ -131,11 +126,11 @@ class Bench:
             if not left:
                 done.set()
 
-        with self._database() as admin:
+        with self.database() as admin:
             _forget(admin, chosen)
-        with closing(self._client("projections")) as client:
+        with closing(self.client("projections")) as client:
             reader = LogReader.through_import(client)
-            connecting = partial(connect, self._settings, autocommit=True)
+            connecting = partial(connect, self.settings, autocommit=True)
             runner = Runner(reader, chosen, connect=connecting, announce=arrived)
             thread = threading.Thread(target=runner.run)
             begun = time.perf_counter()
@@ -151,53 +146,25 @@ class Bench:
 
     def theirs(self) -> float:
         """Events per second through the library's runner, its start included."""
-        with self._database() as admin:
+        with self.database() as admin:
             admin.execute("DROP TABLE IF EXISTS peer_view, peerprojection_tracking")
         begun = time.perf_counter()
-        with PeerProjection.runner(self._environment()) as runner:
+        with PeerProjection.runner(self.environment(PeerProjection.name.upper())) as runner:
             runner.wait(EVENTS, timeout=PATIENCE_S)
             took = time.perf_counter() - begun
         return EVENTS / took
 
     def equal(self) -> bool:
         """Whether both sides wrote the same rows."""
-        with self._database() as admin:
+        with self.database() as admin:
             columns = "id, status, percent, version"
             ours = admin.execute(f"SELECT {columns} FROM benched_v1.benched ORDER BY id".encode())
             theirs = admin.execute(f"SELECT {columns} FROM peer_view ORDER BY id".encode())
             found = ours.fetchall()
             return len(found) == BUILDS and found == theirs.fetchall()
 
-    @contextmanager
-    def _database(self) -> Iterator[Connection]:
-        with connect(self._settings, autocommit=True) as connection:
-            yield connection
-
-    def _client(self, user: str) -> Client:
-        return Client(self._address(user))
-
-    def _address(self, user: str) -> Address:
-        return Address(
-            host="127.0.0.1", port=self._nats.port, user=user, password=self._passwords[user]
-        )
-
-    def _environment(self) -> dict[str, str]:
-        """The log for the application, PostgreSQL for the library's view."""
-        with self._database() as connection:
-            given = conninfo_to_dict(connection.info.dsn)
-        prefix = PeerProjection.name.upper()
-        return {
-            **environment_of(self._address("log_commands")),
-            f"{prefix}_PERSISTENCE_MODULE": "eventsourcing.postgres",
-            f"{prefix}_POSTGRES_DBNAME": str(given["dbname"]),
-            f"{prefix}_POSTGRES_HOST": str(given["host"]),
-            f"{prefix}_POSTGRES_PORT": str(given.get("port") or 5432),
-            f"{prefix}_POSTGRES_USER": str(given["user"]),
-            f"{prefix}_POSTGRES_PASSWORD": str(connect_password(self._settings)),
-        }
-
     def _write_log(self) -> None:
-        application = Imewe(self._environment())
+        application = Imewe(self.environment(PeerProjection.name.upper()))
         envelope = Envelope(
             command_id="b8a4a2f0-5a3e-5ce2-8f2a-6a6a2f1a0c11",
             causation_id="2f1a0c11-5a3e-5ce2-8f2a-b8a4a2f06a6a",
@@ -210,11 +177,6 @@ class Bench:
         for number in range(BUILDS):
             application.record(_a_build(number), envelope=envelope)
         application.close()
-
-
-def connect_password(settings: Settings) -> str:
-    """The embedded database's password, which a connection does not tell."""
-    return (settings.home / "database.secret").read_text()
 
 
 def _a_build(number: int) -> Build:

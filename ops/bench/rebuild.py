@@ -6,14 +6,11 @@ alike (``synchronous_commit`` on), and what they wrote is compared.
 """
 
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
-
-from psycopg.conninfo import conninfo_to_dict
 
 from commands.application import Imewe
 from domain.build.aggregate import Build, RunFigures
@@ -24,16 +21,14 @@ from domain.shared.identifiers import build_id, derived, dispatch_id, part_id
 from domain.shared.recorded import Actor, Envelope, RecordedEvent
 from ops.bench import rebuild_peer as peer
 from ops.bench.result import BenchResult, Figure
-from ops.database.connection import connect
+from ops.bench.servers import Servers
 from ops.database.server import EmbeddedPostgres
-from ops.eventstore.client import Client
 from ops.eventstore.envelope import event_id
 from ops.eventstore.jetstream import environment_of
 from ops.eventstore.reader import LogReader
 from ops.eventstore.streams import ensure_streams
-from ops.eventstore.wire import Address
 from ops.hosting.account import server_account
-from ops.messaging.server import EmbeddedNats, credentials
+from ops.messaging.server import EmbeddedNats
 from ops.prepare import prepare_database
 from ops.projecting.places import Connection
 from ops.projecting.rebuild import rebuild
@@ -99,17 +94,15 @@ def run(folder: Path, *, orders: int = ORDERS, rounds: int = ROUNDS) -> list[Ben
         nats.stop()
 
 
-class Bench:
+class Bench(Servers):
     """The two sides over one log and one database."""
 
     def __init__(self, settings: Settings, nats: EmbeddedNats, *, orders: int) -> None:
-        self._settings = settings
-        self._nats = nats
-        self._passwords = credentials(settings.home)
+        super().__init__(settings, nats)
         prepare_database(settings)
-        with closing(self._client("log_supervisor")) as client:
+        with closing(self.client("log_supervisor")) as client:
             ensure_streams(client)
-        application = Imewe(environment_of(self._address("log_commands")))
+        application = Imewe(environment_of(self.address("log_commands")))
         for number in range(orders):
             self._events = _order(application, number)
         application.close()
@@ -145,7 +138,7 @@ class Bench:
 
     def ours(self, projection: Jobs) -> float:
         """Events per second, the schema and its indexes included."""
-        with self._database() as connection, closing(self._client("projections")) as client:
+        with self.database() as connection, closing(self.client("projections")) as client:
             reader = LogReader.through_import(client)
             try:
                 begun = time.perf_counter()
@@ -156,18 +149,18 @@ class Bench:
 
     def theirs(self, *, past: bool) -> float:
         """Events per second, the schema included."""
-        with self._database() as admin:
+        with self.database() as admin:
             admin.execute(f"DROP SCHEMA IF EXISTS {peer.PEER} CASCADE".encode())
             admin.execute("DROP TABLE IF EXISTS peerjobs_tracking")
         peer.PeerJobs.recorded = staticmethod(recorded)
         begun = time.perf_counter()
-        with peer.runner(self._environment(), past=past) as runner:
+        with peer.runner(self.environment(peer.PeerProjection.name.upper()), past=past) as runner:
             runner.wait(self._events, timeout=PATIENCE_S)
             return self._events / (time.perf_counter() - begun)
 
     def equal(self, projection: Jobs, *, past: bool) -> bool:
         """Whether both sides wrote the same rows."""
-        with self._database() as admin:
+        with self.database() as admin:
             row = admin.execute(
                 "SELECT schema FROM imewe.projections WHERE name = %s", [projection.name]
             ).fetchone()
@@ -179,34 +172,6 @@ class Bench:
                 for name in names
                 if past or not name.endswith("_history")
             )
-
-    @contextmanager
-    def _database(self) -> Iterator[Connection]:
-        with connect(self._settings, autocommit=True) as connection:
-            yield connection
-
-    def _client(self, user: str) -> Client:
-        return Client(self._address(user))
-
-    def _address(self, user: str) -> Address:
-        return Address(
-            host="127.0.0.1", port=self._nats.port, user=user, password=self._passwords[user]
-        )
-
-    def _environment(self) -> dict[str, str]:
-        """The log for the application, PostgreSQL for the library's view."""
-        with self._database() as connection:
-            given = conninfo_to_dict(connection.info.dsn)
-        prefix = peer.PeerProjection.name.upper()
-        return {
-            **environment_of(self._address("log_commands")),
-            f"{prefix}_PERSISTENCE_MODULE": "eventsourcing.postgres",
-            f"{prefix}_POSTGRES_DBNAME": str(given["dbname"]),
-            f"{prefix}_POSTGRES_HOST": str(given["host"]),
-            f"{prefix}_POSTGRES_PORT": str(given.get("port") or 5432),
-            f"{prefix}_POSTGRES_USER": str(given["user"]),
-            f"{prefix}_POSTGRES_PASSWORD": (self._settings.home / "database.secret").read_text(),
-        }
 
 
 def recorded(event: Any, position: int) -> RecordedEvent:

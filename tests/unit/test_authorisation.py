@@ -44,7 +44,8 @@ STAFF = (
 OWN_PASSWORD = "ReplacePassword"
 MAY = {
     ADMIN: f"{STAFF} {OWN_PASSWORD} RenameOrganisation OpenAccount GrantRole RevokeRole"
-    " CloseAccount EraseSubject SubmitJob ReprioritizeJob CancelJob RegisterNode ConfigureNode DecommissionNode"
+    " CloseAccount EraseSubject SubmitJob ReprioritizeJob CancelJob RegisterNode ConfigureNode"
+    " DecommissionNode"
     " CutOffPeriod ClosePeriod",
     DESIGNER: f"{OWN_PASSWORD} SubmitJob ReprioritizeJob CancelJob PassPiece ScrapPiece",
     VENDOR: "RegisterNode ConfigureNode DecommissionNode ReceiveMaterial",
