@@ -2,10 +2,11 @@
 
 A snapshot is what one version of the domain's code folded. Another version may fold otherwise and
 keep other attributes, so each snapshot names the code that made it and is ignored by any other:
-after an upgrade an aggregate is folded from its events once more.
+after an upgrade an aggregate is folded from its events once more. The same happens when a snapshot
+is not what was written: a digest goes with it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from hashlib import sha256
@@ -13,11 +14,20 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import structlog
 from eventsourcing.persistence import AggregateRecorder, StoredEvent
 
 import domain
 from ops.eventstore.client import Client, Publication, read_answer
-from ops.eventstore.envelope import Record, head_block, record_of, time_text, token_of
+from ops.eventstore.envelope import (
+    HASH,
+    Record,
+    hash_of,
+    head_block,
+    record_of,
+    time_text,
+    token_of,
+)
 from ops.eventstore.heads import HeadCache
 from ops.eventstore.stored import OutgoingEvent, read_event
 
@@ -26,6 +36,8 @@ OLDER = "Imewe-Snapshots"
 """Lists earlier snapshots of the aggregate as ``version:sequence``."""
 CODE = "Imewe-Code"
 """Names the code that folded it: ``domain_code``."""
+
+log = structlog.get_logger()
 
 
 @cache
@@ -68,7 +80,9 @@ class JetStreamSnapshotRecorder(AggregateRecorder):
         """Store snapshots, one by one; the same one again is harmless."""
         for stored in stored_events:
             subject = f"{self._subjects}.{token_of(stored.originator_id)}"
-            frame = Publication(subject, head_block(self._headers(stored)), stored.state)
+            headers = self._headers(stored)
+            headers[HASH] = _digest(subject, headers, stored.state)
+            frame = Publication(subject, head_block(headers), stored.state)
             read_answer(self._client.publish([frame]))
         return None
 
@@ -96,7 +110,8 @@ class JetStreamSnapshotRecorder(AggregateRecorder):
         bodies = [b'{"seq":%d}' % sequence for sequence in chosen]
         found = self._client.request_each(self._direct_get, bodies)
         records = [record_of(message) for message in found if not message.status]
-        return [read_event(record) for record in records if self._is_ours(record)][:limit]
+        good = [r for r in records if r.subject == last.subject and _is_whole(r)]
+        return [read_event(record) for record in good if self._is_ours(record)][:limit]
 
     def _is_ours(self, record: Record) -> bool:
         return record.headers.get(CODE) == self._code
@@ -105,7 +120,10 @@ class JetStreamSnapshotRecorder(AggregateRecorder):
         subject = f"{self._subjects}.{token_of(originator_id)}"
         body = b'{"last_by_subj":"%b"}' % subject.encode()
         message = self._client.request(self._direct_get, body)
-        return None if message.status else record_of(message)
+        if message.status:
+            return None
+        last = record_of(message)
+        return last if last.subject == subject and _is_whole(last) else None
 
     def _headers(self, stored: StoredEvent) -> dict[str, str]:
         headers = {
@@ -128,6 +146,19 @@ class JetStreamSnapshotRecorder(AggregateRecorder):
         last = self._last(originator_id)
         places = sorted(_places(last).items(), key=lambda place: place[1]) if last else []
         return ",".join(f"{version}:{sequence}" for version, sequence in places[1 - KEPT :])
+
+
+def _digest(subject: str, headers: Mapping[str, str], state: bytes) -> str:
+    return hash_of(subject, headers, b"%b\n%b" % (headers[OLDER].encode(), state))
+
+
+def _is_whole(record: Record) -> bool:
+    """Whether it is as it was written; what is not is as good as not there."""
+    headers = {OLDER: "", **record.headers}
+    if headers.get(HASH) == _digest(record.subject, headers, record.body):
+        return True
+    log.warning("a damaged snapshot is left alone", subject=record.subject, at=record.sequence)
+    return False
 
 
 def _places(last: Record) -> dict[int, int]:

@@ -63,6 +63,10 @@ async def test_a_writer_that_slept_between_decision_and_append_overwrites_nothin
     (asleep,) = [each for each in rig.copies if _stands(each.pid)]
     second = await rig.insist("ReprioritizeJob", {**change, "priority": 7}, "to seven")
 
+    (tmp_path / "commands.reply.before").write_text("stop")  # nobody else has anything to answer
+    asleep.send_signal(signal.SIGCONT)
+    while (tmp_path / "commands.reply.before").exists() or not _stands(asleep.pid):
+        await asyncio.sleep(0.02)
     asleep.send_signal(signal.SIGCONT)
     asleep.terminate()  # it ends when it has answered what it took
     assert await asyncio.to_thread(asleep.wait, 60) == 0
