@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import shutil
 from pathlib import Path
 from typing import Any
 from uuid import uuid5
@@ -21,12 +22,15 @@ from domain.shared.errors import (
     ImeweError,
     InvalidInputError,
     StaleEpochError,
+    StorageFullError,
     UnavailableError,
 )
 
 BUSY_RETRY_S = 2.0
 FETCH_TRIES = 5
 READY_S = 30.0
+RESERVE = 64 << 20
+"""Bytes that must stay free for the journal of what is on the machines already."""
 
 
 class Dispatcher:
@@ -90,9 +94,11 @@ class Dispatcher:
 
     async def _start(self, work: Work, item: WorkItem) -> None:
         try:
+            self._demand_room(work)
             await self._agree(work)
             await self._journal.accept(work)
-        except (UnavailableError, ConflictError, TimeoutError):
+        except (UnavailableError, ConflictError, TimeoutError) as problem:
+            self._log.info("work_waits", build_id=work.build_id, problem=str(problem))
             await item.retry(BUSY_RETRY_S)
             return
         except ImeweError as refusal:
@@ -164,8 +170,17 @@ class Dispatcher:
                 await asyncio.sleep(BUSY_RETRY_S)
         raise UnavailableError("the artifact cannot be fetched")
 
-    async def _download(self, work: Work) -> Path:
+    def _demand_room(self, work: Work) -> None:
+        """Work that finds no room stays on the queue; in time the core gives it to another."""
         self._spool.mkdir(parents=True, exist_ok=True)
+        if shutil.disk_usage(self._spool).free < RESERVE + work.size:
+            raise StorageFullError(
+                "the bridge's disk is full; no new work is taken",
+                remedy=f"free some space below {self._spool.parent}",
+            )
+
+    async def _download(self, work: Work) -> Path:
+        self._demand_room(work)
         path = self._spool / f"{work.build_id}.gcode"
         digest = hashlib.sha256()
         with path.open("wb") as file:

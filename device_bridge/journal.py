@@ -19,7 +19,7 @@ from uuid import UUID, uuid5
 
 from device_bridge.work import Work
 from domain.ports import Clock
-from domain.shared.errors import StaleEpochError
+from domain.shared.errors import StaleEpochError, StorageFullError
 
 COMMAND_NAMES = UUID("6f1f4d0e-6f0b-5d0a-9a63-0d0b5a1e7c11")
 CONFLATED = frozenset({"ReportProgress", "ObserveNode"})
@@ -153,9 +153,16 @@ class Journal:
         return await self._run(self._prune)
 
     async def _run(self, step: Callable[[sqlite3.Connection], Result]) -> Result:
-        return await asyncio.get_running_loop().run_in_executor(
-            self._thread, lambda: self._transaction(step)
-        )
+        """Raises ``StorageFullError``, and then nothing of the step was written."""
+        try:
+            return await asyncio.get_running_loop().run_in_executor(
+                self._thread, lambda: self._transaction(step)
+            )
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_FULL:
+                raise
+            told = "the disk of the bridge's journal is full; nothing was written"
+            raise StorageFullError(told, remedy=f"clear {self._path.parent}") from error
 
     def _transaction(self, step: Callable[[sqlite3.Connection], Result]) -> Result:
         if self._db is None:
@@ -167,13 +174,15 @@ class Journal:
             if ("settled_at",) not in columns.fetchall():
                 self._db.execute(WITH_TIMES)
         self._db.execute("BEGIN IMMEDIATE")
+        db = self._db
         try:
-            result = step(self._db)
+            result = step(db)
+            if self._db is not None:  # it was not closed
+                db.execute("COMMIT")
         except BaseException:
-            self._db.execute("ROLLBACK")
+            if db.in_transaction:  # a full disk may have ended it
+                db.execute("ROLLBACK")
             raise
-        if self._db is not None:
-            self._db.execute("COMMIT")
         return result
 
     def _open(self, db: sqlite3.Connection) -> None:
