@@ -4,6 +4,7 @@
 `... POINTS processes HOME`.
 """
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -11,12 +12,14 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
 import psycopg
 
 from ops import failpoints
+from ops.messaging import timers
 from ops.processing.lease import Lease
 from ops.projecting.runner import Runner
 from ops.services import notary, processes
@@ -71,6 +74,10 @@ class Program:
             assert time.monotonic() < until, self.log.read_text()
             time.sleep(0.02)
 
+    def until_dead(self) -> None:
+        """Wait until it killed itself."""
+        assert self._process.wait(DEADLINE_S) == -signal.SIGKILL, self.log.read_text()
+
     def end(self) -> None:
         self._process.kill()
         self._process.wait()
@@ -105,7 +112,13 @@ def _main(points: str, what: str, *words: str) -> None:
         notary.main(Settings(home=Path(words[0]), head_events=5, head_seconds=1))
     else:
         vars(processes)["Lease"] = partial(Lease, ttl_s=2.0)
-        processes.main(Settings(home=Path(words[0])))
+        vars(timers)["PULL_S"] = 2.0
+        asyncio.run(
+            processes.serve(
+                Settings(home=Path(words[0])),
+                accept_within=timedelta(seconds=float(words[1])),
+            )
+        )
 
 
 if __name__ == "__main__":

@@ -118,7 +118,7 @@ class Ledger:
         Raises ``UnavailableError``; what became of the head is then found by ``look``.
         """
         before = fingerprint(self.note) if self.note else ""
-        time = time_text(self._now())
+        time = self._time()
         head = Head(
             origin=self.origin, size=size, root=root, map_root=map_root, time=time, before=before
         )
@@ -149,6 +149,14 @@ class Ledger:
                 remedy="put the key back from a backup",
             )
         return key
+
+    def _time(self) -> str:
+        """Now, but never before the newest head: heads follow one another, clocks may be set."""
+        now = time_text(self._now())
+        if self.head is None or now >= self.head.time:
+            return now
+        log.warning("the clock was set back since the newest head", now=now, head=self.head.time)
+        return self.head.time
 
     def _publish_key(self, old: NotaryKey | None, new: NotaryKey, *, size: int) -> None:
         rotation = Rotation(

@@ -7,16 +7,27 @@ import asyncio
 import re
 import signal
 from collections.abc import AsyncIterator, Iterator
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
+from commands.application import Imewe
+from domain.job.aggregate import Job
 from domain.shared.errors import InvalidInputError
 from ops import failpoints
+from ops.cli.gateway_log import GatewayLog
+from ops.eventstore.jetstream import environment_of
 from ops.messaging.command_client import NatsCommandClient
+from ops.messaging.connection import address
 from ops.messaging.server import EmbeddedNats
+from ops.replaying.reading import Export
+from ops.replaying.writing import Stretch, write_export
 from ops.settings import CHECKOUT, Settings
+from tests.eventlog import an_envelope
 from tests.integration.commands_rig import Rig, commands_rig
 from tests.whole import Whole, own_home, whole_at
 from tests.whole_invariants import check_everything, signed_heads, whole_log
@@ -116,6 +127,45 @@ def test_a_death_at_any_point_and_time_changes_nothing(
     for point in LONG if long_tests else ():
         for time in (1, 2, 5) if point.startswith(OFTEN) else (1,):
             _order_through(whole, program, {point: time})
+
+
+@pytest.mark.stack
+def test_an_event_of_900_kb_passes_through_everything(whole: Whole, tmp_path: Path) -> None:
+    name = "n" * 900_000
+    job = Job._create(
+        Job.Submitted,
+        id=uuid4(),
+        organisation_id=whole.organisation_id,
+        owner_id="",
+        name=name,
+        priority=5,
+        deadline="",
+        parts=[],
+    )
+    envelope = replace(an_envelope(), organisation_id=whole.organisation_id)
+    with closing(Imewe(environment_of(address(whole.settings, "log_commands")))) as application:
+        position = application.record(job, envelope=envelope)
+    whole.acknowledged.append((str(job.id), position))
+    asked = {"id": str(job.id), "at": str(position)}
+    shown = whole.portal.execute(
+        "query($id: ID!, $at: Position) { job(id: $id, atLeast: $at) { name } }", asked
+    )
+    assert shown["job"]["name"] == name
+    (edge,) = whole.portal.execute(
+        "query($after: Position) { eventHistory(first: 1, afterSequence: $after) {"
+        " edges { node { position body } } } }",
+        {"after": str(position - 1)},
+    )["eventHistory"]["edges"]
+    assert edge["node"]["position"] == str(position)
+    assert edge["node"]["body"]["name"] == name
+    log = GatewayLog(whole.portal)
+    stretch = Stretch(first=1, last=log.end, organisations=log.organisations)
+    path = tmp_path / "log.jsonl"
+    write_export(path, "jsonl", stretch, log.pages(first=1, last=log.end))
+    (record,) = [each for each in Export(path).records() if each.sequence == position]
+    assert record.body == whole_log(whole)[position - 1].body
+    check_everything(whole)
+    _expect_signed(whole)
 
 
 def test_every_point_in_the_code_has_a_name_that_is_known_and_the_other_way_round() -> None:

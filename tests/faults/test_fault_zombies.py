@@ -5,6 +5,7 @@ the first goes on as if nothing had been: what it writes late is refused, and no
 import asyncio
 import shutil
 import signal
+import time
 from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from pathlib import Path
@@ -25,7 +26,7 @@ from ops.prepare import prepare_streams
 from ops.processing.lease import Lease
 from ops.settings import LEAST_STORE_BYTES, Settings
 from tests.eventlog import records
-from tests.faults_child import program
+from tests.faults_child import DEADLINE_S, program
 from tests.integration.commands_rig import Rig, commands_rig
 from tests.integration.processes_shop import Shop, running_processes, running_shop
 from tests.notarial import following, opened_shop
@@ -65,8 +66,7 @@ async def test_a_writer_that_slept_between_decision_and_append_overwrites_nothin
 
     (tmp_path / "commands.reply.before").write_text("stop")  # nobody else has anything to answer
     asleep.send_signal(signal.SIGCONT)
-    while (tmp_path / "commands.reply.before").exists() or not _stands(asleep.pid):
-        await asyncio.sleep(0.02)
+    await asyncio.to_thread(_until_it_stands, asleep.pid, tmp_path / "commands.reply.before")
     asleep.send_signal(signal.SIGCONT)
     asleep.terminate()  # it ends when it has answered what it took
     assert await asyncio.to_thread(asleep.wait, 60) == 0
@@ -89,7 +89,7 @@ async def test_a_runner_of_processes_that_slept_is_fenced(
     monkeypatch.setattr("ops.services.processes.Lease", partial(Lease, ttl_s=2.0))
     home = str(fresh_settings.home)
     async with running_shop(fresh_settings) as shop:
-        with program(tmp_path, "processes", home) as asleep:
+        with program(tmp_path, "processes", home, "30") as asleep:
             await asyncio.to_thread(asleep.until_said, "processes take over")
             node_id = await shop.printer("virtual one")
             asleep.arm(point)
@@ -168,6 +168,13 @@ def test_a_notary_that_slept_signs_no_second_history(
         client.close()
         assert history.newest.head.size == 35
         check_heads(history, records(shop))
+
+
+def _until_it_stands(pid: int, at: Path) -> None:
+    until = time.monotonic() + DEADLINE_S
+    while at.exists() or not _stands(pid):
+        assert time.monotonic() < until, "it never came to its answer"
+        time.sleep(0.02)
 
 
 def _stands(pid: int) -> bool:
