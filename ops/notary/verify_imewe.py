@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 FIELDS = """Version Topic Prev Event Command Cause Story Org Site Actor-Kind Actor Occurred Recorded
  Schema Trace Prev-Hash"""
 COVERED = [f"Imewe-{name}" for name in FIELDS.split()]  # by an event's hash, in this order
-KNOWN = {*COVERED, "Imewe-Hash", "sequence", "time", "subject", "headers", "body", "leaf"}
+MEMBERS = {"sequence", "time", "subject", "headers", "body", "leaf"}  # of an event, and no other
 IMEWE = UUID("6f1f3c2e-7d0b-5f6c-9a52-0b8f5d1c2a77")  # the namespace of all derived ids
 End = tuple[int, int, str]  # of an object: its last version, sequence and hash
 
@@ -66,8 +66,7 @@ def proved_map_root(subject: str, siblings: Sequence[str], end: Any) -> bytes:
     key, found = digest(lp(b"imewe.map.v1"), lp(subject.encode())), bytes(32)
     way = f"{int.from_bytes(key, 'big'):0256b}"[: len(siblings)]
     if end and "version" in end:
-        ends = b"%d" % end["version"], b"%d" % end["sequence"], end["hash"].encode()
-        found = digest(b"\2", key, lp(*ends))
+        found = digest(b"\2", key, lp(*(str(each).encode() for each in end.values())))
     elif end:
         other = unbase64(end["key"])
         if other == key or not f"{int.from_bytes(other, 'big'):0256b}".startswith(way):
@@ -103,7 +102,7 @@ class Head:
     """A signed head: the first ``size`` events in one hash, the end of each object in another."""
 
     def __init__(self, note: str) -> None:
-        lines = note.rpartition("\n\n")[0].split("\n")
+        self.said = lines = note.rpartition("\n\n")[0].split("\n")
         self.origin, size, root, algorithm, ends, self.time, self.before = lines
         self.note, self.size, self.root = note, int(size), unbase64(root)
         self.map = unbase64(ends.removeprefix("map sha256:"))
@@ -161,6 +160,8 @@ class Check:
             before = f"before sha256:{sha256(ahead.note.encode()).hexdigest()}"
             if self.job or head.before != before or head.size <= ahead.size:
                 raise ProofError("the head of this size does not follow the last", head.size, 1)
+        if self.job and any(k.size == head.size and k.said[:5] != head.said[:5] for k in self.kept):
+            raise ProofError("the head of this size is another than you kept", head.size, 1)
         self.heads.append(head)
 
     def event(self, told: dict[str, Any]) -> None:
@@ -168,9 +169,8 @@ class Check:
         if at < self.next or (at > self.next and not self.job):
             raise ProofError("missing, or out of order", at if self.job else self.next, 1)
         covered = [text.encode() for text in (subject, *(headers.get(n, "") for n in COVERED))]
-        body = unbase64(told["body"])
-        found = f"sha256:{sha256(lp(*covered, body)).hexdigest()}"
-        if headers["Imewe-Hash"] != found or {*headers, *told} - KNOWN:
+        found = "sha256:" + digest(lp(*covered, body := unbase64(told["body"]))).hex()
+        if headers.pop("Imewe-Hash") != found or told.keys() != MEMBERS or headers.keys() - COVERED:
             raise ProofError("content does not match its hash", at, 1)
         version, before = int(headers["Imewe-Version"]), headers.get("Imewe-Prev-Hash", "")
         ahead = self.last.get(subject, (0, 0, "") if self.first == 1 else (version - 1, 0, before))
@@ -227,10 +227,10 @@ class Check:
             strange = [end[1] for end in self.last.values()]
             for at in [*strange, *(at for at in self.leaves if at <= self.signed_to)]:
                 raise ProofError("is not proved, or not of this job", at, 1)
-        elif self.next <= max(self.to, self.heads[-1].size):
-            raise ProofError("missing at the end", self.next, 1)
-        self.tail = len(self.leaves) if self.job else self.to - self.signed_to
-        low, high = (self.signed_to,) * 2 if self.job else (self.first, self.to)
+        elif not self.heads[-1].size < self.next == self.to + 1:
+            raise ProofError("missing at the end, or more than the file names", self.next, 1)
+        self.tail = len(self.leaves) if self.job else self.next - 1 - self.signed_to
+        low, high = (self.signed_to,) * 2 if self.job else (self.first, self.next - 1)
         if any(not low <= head.size <= high for head in self.kept):
             raise ProofError("the head that you kept cannot be compared with this file", None, 2)
 
@@ -285,7 +285,7 @@ def main(words: Sequence[str] | None = None) -> int:
         code, found = 0, verify(asked.file, asked.key, asked.head)
         told = f"""VERIFIED: {found["what"]}: {found["signed"]} events are as they were signed
 newest signed head: {found["size"]} events, {found["time"]}
-key: {found["key"]} ({"you gave it" if asked.key else "the first in the file: compare it"})
+key: {found["key"]} ({"yours" if found["key"] in asked.key else "the first in the file: compare"})
 unsigned tail: {found["unsigned_tail"]} events, not verified"""
     except ProofError as error:
         reason, at, code = error.args

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.proving import Line, at, changed, files, found_in, lines_in
+from tests.proving import Line, at, changed, files, found_in, lines_in, sealed
 from tests.tampering import flipped, rehashed, rewritten
 
 
@@ -133,3 +133,32 @@ def test_the_unsigned_tail_must_continue_its_chains_all_the_same(check: Check) -
         rehashed(event, **{"Imewe-Prev-Hash": "sha256:" + "0" * 64})
 
     assert check(changed(files().whole, attack))["sequence"] == files().size
+
+
+def test_a_first_line_that_says_less_does_not_make_the_tail_signed(check: Check) -> None:
+    tail = files().size - files().signed
+    assert tail > 0
+
+    def attack(lines: list[Line]) -> None:
+        lines[0]["to"] = files().signed
+
+    for claimed in (0, tail):
+        assert check(sealed(changed_lines(attack), unsigned_tail=claimed))["exit"] == 1
+
+
+@pytest.mark.parametrize("place", ["event", "headers"])
+def test_a_member_that_no_hash_covers_is_named(check: Check, place: str) -> None:
+    def attack(lines: list[Line]) -> None:
+        event = lines[at(lines, 91)]["event"]
+        if place == "event":
+            event["Imewe-Actor"] = "user/somebody-else"
+        else:
+            event["headers"]["subject"] = "imewe.events.job.another"
+
+    assert check(changed(files().whole, attack))["sequence"] == 91
+
+
+def changed_lines(change: Callable[[list[Line]], Any]) -> list[Line]:
+    lines = lines_in(files().whole)
+    change(lines)
+    return lines

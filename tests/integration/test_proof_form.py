@@ -85,7 +85,7 @@ def test_a_stranger_runs_the_one_file(tmp_path: Path) -> None:
     )
     assert "the first in the file" in told
     assert f"unsigned tail: {files().size - files().signed} events, not verified" in told
-    assert "you gave it" in run(good, "--key", files().keys[0])[1]
+    assert "(yours)" in run(good, "--key", files().keys[0])[1]
     assert run(bad) == (1, "TAMPERED WITH: event 90: missing, or out of order\n")
     code, told = run(tmp_path / "none.jsonl", "--json")
     assert (code, '"exit": 2' in told) == (2, True)

@@ -87,6 +87,18 @@ def test_a_head_that_was_kept_elsewhere_shows_another_history(check: Check, tmp_
     assert found["exit"] == 2, "a job's file cannot show it"
 
 
+@pytest.mark.parametrize("forged", [{"root": bytes(32)}, {"map_root": bytes(32)}, {}])
+def test_a_kept_head_of_the_same_size_shows_another_history_of_a_job(
+    check: Check, tmp_path: Path, forged: dict[str, bytes]
+) -> None:
+    kept = tmp_path / "kept.txt"
+    newest = head_of(files().heads[-1])
+    kept.write_text(files().sign(replace(newest, **forged)))
+    found = check(files().job, kept=[kept])
+    assert found["verified"] is not bool(forged)
+    assert not forged or (found["exit"], found["sequence"]) == (1, newest.size)
+
+
 def test_a_head_that_nobody_signed_counts_for_nothing(check: Check) -> None:
     def unsigned(lines: list[Line]) -> None:
         place = heads_in(lines)[-1]
