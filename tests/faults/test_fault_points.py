@@ -4,10 +4,12 @@ What they were at happens once, and everything comes to rest as if nothing had b
 """
 
 import asyncio
+import contextlib
+import os
 import re
 import signal
+import threading
 from collections.abc import AsyncIterator, Iterator
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,15 +21,18 @@ from commands.application import Imewe
 from domain.job.aggregate import Job
 from domain.shared.errors import InvalidInputError
 from ops import failpoints
+from ops.cli.client import Client
 from ops.cli.gateway_log import GatewayLog
 from ops.eventstore.jetstream import environment_of
 from ops.messaging.command_client import NatsCommandClient
-from ops.messaging.connection import address
+from ops.messaging.connection import address, connect
 from ops.messaging.server import EmbeddedNats
 from ops.replaying.reading import Export
 from ops.replaying.writing import Stretch, write_export
 from ops.settings import CHECKOUT, Settings
+from ops.supervisor import SERVICES
 from tests.eventlog import an_envelope
+from tests.faults.test_kills import Bookkeeper
 from tests.integration.commands_rig import Rig, commands_rig
 from tests.whole import Whole, own_home, whole_at
 from tests.whole_invariants import check_everything, signed_heads, whole_log
@@ -130,6 +135,71 @@ def test_a_death_at_any_point_and_time_changes_nothing(
 
 
 @pytest.mark.stack
+@pytest.mark.timeout(300)
+def test_who_follows_the_log_gets_every_event_once_though_announcements_are_lost_and_doubled(
+    whole: Whole,
+) -> None:
+    after = len(whole_log(whole))
+    found: list[int] = []
+    goal: list[int] = []
+    (whole.home.parent / "points" / "projections.rows.committed").touch()
+    following = threading.Thread(target=_follow, args=(whole.portal, after, found, goal))
+    following.start()
+    lot = {"node": next(iter(whole.names)), "material": "ABS", "lot": "told", "mg": BOOKED_MG}
+    for number in range(6):
+        asyncio.run(_announce_again(whole, times=50))
+        told = whole.persist(RECEIVE, **lot, commandId=f"told-{number}")
+    goal.append(int(told["position"]))
+    whole.persist(RECEIVE, **lot, commandId="told-at-last")
+    following.join(60)
+    assert not following.is_alive(), "an event was never told"
+    own = [r for r in whole_log(whole)[after:] if r.headers["Imewe-Org"] == whole.organisation_id]
+    assert found == [record.sequence for record in own][: len(found)]
+
+
+def _follow(portal: Client, after: int, found: list[int], goal: list[int]) -> None:
+    tail = "subscription($after: Position) { eventTail(afterSequence: $after) { position } }"
+    with contextlib.closing(portal.subscribe(tail, {"after": str(after)})) as told:
+        for data in told:
+            found.append(int(data["eventTail"]["position"]))
+            if goal and found[-1] >= goal[0]:
+                return
+
+
+async def _announce_again(whole: Whole, *, times: int) -> None:
+    """What was announced comes again, out of order."""
+    client = await connect(whole.settings, "projections")
+    for number in range(times):
+        told = b'{"position":%d,"keys":[]}' % (times - number)
+        await client.publish("imewe.projected.history", told)
+    await client.close()
+
+
+@pytest.mark.stack
+@pytest.mark.timeout(300)
+def test_a_rolling_restart_under_load_loses_and_repeats_nothing(
+    whole: Whole, long_tests: bool
+) -> None:
+    bookkeeper = Bookkeeper(whole, "rolling")
+    bookkeeper.start()
+    try:
+        for name in SERVICES if long_tests else ("commands", "projections", "gateway"):
+            old = whole.pid(name)
+            os.kill(old, signal.SIGTERM)
+            whole.until(lambda old=old, name=name: whole.pid(name) not in (0, old), f"a new {name}")
+    finally:
+        bookkeeper.end()
+    booked = [bookkeeper.booked * BOOKED_MG]
+    whole.until(
+        lambda: [lot["suppliedMg"] for lot in whole.lots() if lot["lot"] == "rolling"] == booked,
+        "every booking once",
+    )
+    _settle(whole)
+    check_everything(whole)
+    _expect_signed(whole)
+
+
+@pytest.mark.stack
 def test_an_event_of_900_kb_passes_through_everything(whole: Whole, tmp_path: Path) -> None:
     name = "n" * 900_000
     job = Job._create(
@@ -143,7 +213,9 @@ def test_an_event_of_900_kb_passes_through_everything(whole: Whole, tmp_path: Pa
         parts=[],
     )
     envelope = replace(an_envelope(), organisation_id=whole.organisation_id)
-    with closing(Imewe(environment_of(address(whole.settings, "log_commands")))) as application:
+    with contextlib.closing(
+        Imewe(environment_of(address(whole.settings, "log_commands")))
+    ) as application:
         position = application.record(job, envelope=envelope)
     whole.acknowledged.append((str(job.id), position))
     asked = {"id": str(job.id), "at": str(position)}
