@@ -29,7 +29,7 @@ from projections.nodes import queries as nodes
 from projections.querying import Connection, Cursor
 from projections.reading import Reading, When, reading
 
-HISTORY_ROWS = 100_000
+HISTORY_ROWS = 1_000_000
 """States of machines, and as many of orders. The committed figures are of 1,000,000."""
 MACHINES = 1000
 STATES_OF_AN_ORDER = 20

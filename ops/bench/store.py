@@ -18,9 +18,9 @@ from uuid import UUID, uuid4
 from domain.build.aggregate import Build
 from ops.bench.result import BenchResult, Figure
 from ops.bench.store_cluster import Cluster
-from ops.bench.store_sides import Ours, Side, Theirs, progressed
+from ops.bench.store_sides import Ours, Side, Theirs, progressed, ready_frames
 from ops.database.server import EmbeddedPostgres
-from ops.eventstore.client import Client
+from ops.eventstore.client import Client, read_answer
 from ops.eventstore.streams import LogNames, ensure_streams, events_config, snapshots_config
 from ops.eventstore.wire import Address
 from ops.hosting.account import server_account
@@ -36,7 +36,7 @@ READERS = 2
 
 
 def run(
-    folder: Path, *, rounds: int = 7, saves: int = 200, long_log: int = 40_000
+    folder: Path, *, rounds: int = 5, saves: int = 200, long_log: int = 400_000
 ) -> list[BenchResult]:
     """Measure on servers in a home inside ``folder``, on the disk that is meant.
 
@@ -73,6 +73,8 @@ class Bench:
     def saving(self, saves: int) -> list[BenchResult]:
         """One event by one writer, by sixteen, and ten events in one save."""
         with self._ours(LogNames()) as ours, closing(Theirs(self._conninfo, table="saved")) as it:
+            alone = self._server_alone(saves, at_once=1)
+            alone_batch = self._server_alone(saves // BATCH, at_once=BATCH)
             return [
                 _compared(
                     "append, 1 writer",
@@ -80,6 +82,7 @@ class Bench:
                     " round, with hash, envelope and mapper.",
                     self._in_turns(ours, it, lambda side: _single(side, saves)),
                     goal=3.5,
+                    alone=alone,
                 ),
                 _compared(
                     f"append, {WRITERS} writers",
@@ -93,8 +96,21 @@ class Bench:
                     f"One writer saves {BATCH} events at once; {saves // BATCH} saves per round.",
                     self._in_turns(ours, it, lambda side: _batches(side, saves // BATCH)),
                     goal=0.6,
+                    alone=alone_batch,
                 ),
             ]
+
+    def _server_alone(self, saves: int, *, at_once: int) -> list[float]:
+        """Seconds of each round in which frames that were made before are published: the bound."""
+        rounds = []
+        with closing(Client(self._address("log_commands"))) as client:
+            for _ in range(self._rounds):
+                frames = ready_frames(saves, at_once=at_once)
+                begun = time.perf_counter()
+                for each in frames:
+                    read_answer(client.publish(each))
+                rounds.append(time.perf_counter() - begun)
+        return rounds
 
     def three_replicas(self, folder: Path, saves: int) -> BenchResult:
         """Ten events at once on three servers against PostgreSQL's one."""
@@ -273,12 +289,24 @@ def _reader(part: tuple[Address, LogNames, int, int]) -> int:
 
 
 def _compared(
-    name: str, what: str, rounds: tuple[list[float], list[float]], *, goal: float
+    name: str,
+    what: str,
+    rounds: tuple[list[float], list[float]],
+    *,
+    goal: float,
+    alone: Sequence[float] = (),
 ) -> BenchResult:
+    """``alone``: rounds of the server with no client of ours, which bound what we can reach."""
     figures = tuple(
         Figure(label=label, unit="s per round", runs=runs)
         for label, runs in zip((Ours.label, Theirs.label), rounds, strict=True)
     )
+    notes = ["both sync to the same disk before they answer"]
+    if alone:
+        label = "nats-server alone, frames made before"
+        figures = (*figures, Figure(label=label, unit="s per round", runs=alone))
+        bound = figures[1].median / figures[2].median
+        notes.append(f"nats-server alone bounds the ratio at {bound:.2f}")
     ratio = figures[1].median / figures[0].median
     return BenchResult(
         name=name,
@@ -287,5 +315,5 @@ def _compared(
         goal=f"at least {goal:g} times as fast",
         met=ratio >= goal,
         ratio=ratio,
-        notes=("both sync to the same disk before they answer",),
+        notes=notes,
     )

@@ -6,8 +6,9 @@ one disk and synced before they acknowledge.
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from secrets import token_hex
 from typing import Protocol
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from eventsourcing.persistence import (
     DatetimeAsISO,
@@ -21,7 +22,8 @@ from psycopg.conninfo import conninfo_to_dict
 
 from domain.build.aggregate import Build
 from domain.shared.recorded import Actor, Envelope
-from ops.eventstore.client import Client
+from ops.eventstore.client import Client, Publication
+from ops.eventstore.envelope import head_block
 from ops.eventstore.jetstream import JetStreamFactory
 from ops.eventstore.mapper import ImeweMapper
 from ops.eventstore.reader import STRETCH, LogReader
@@ -29,6 +31,8 @@ from ops.eventstore.streams import LogNames
 from ops.eventstore.wire import Address
 
 PAGE = 1000
+HEADERS_BYTES = 700
+"""About what the headers of one event take."""
 
 
 class Side(Protocol):
@@ -168,3 +172,23 @@ def progressed(aggregate: UUID, version: int) -> Build.Progressed:
         timestamp=datetime.now(UTC),
         percent=version % 100,  # type: ignore[call-arg]
     )
+
+
+def ready_frames(saves: int, *, at_once: int) -> list[list[Publication]]:
+    """Saves of one new object each, as large as ours, framed before the clock starts."""
+    made = []
+    for _ in range(saves):
+        subject = f"imewe.events.build.{uuid4()}"
+        batch = token_hex(6)
+        frames = []
+        for number in range(1, at_once + 1):
+            headers = {"Imewe-Filling": "x" * HEADERS_BYTES}
+            if number == 1:
+                headers["Nats-Expected-Last-Subject-Sequence"] = "0"
+            if at_once > 1:
+                headers["Nats-Batch-Id"] = batch
+                headers["Nats-Batch-Sequence"] = str(number)
+                headers["Nats-Batch-Commit"] = "1" if number == at_once else ""
+            frames.append(Publication(subject, head_block(headers), b'{"percent":35}'))
+        made.append(frames)
+    return made

@@ -33,7 +33,7 @@ from ops.notary.sorted_map import MapEntry
 from ops.notary.verifying import BATCH, LogCheck, Peaks
 
 GOAL = 2.0
-EVENTS = 20_000
+EVENTS = 1_000_000
 EVENTS_PER_AGGREGATE = 40
 EVENTS_PER_HEAD = 1000
 ACTIVE = 100
