@@ -36,8 +36,9 @@ def shop(fresh_nats: EmbeddedNats, fresh_home: Path) -> Iterator[Shop]:
         yield opened
 
 
-@pytest.mark.parametrize("ending", ["stopped", "killed"])
-@pytest.mark.parametrize("torn", [1, 700, 6000])
+@pytest.mark.parametrize(
+    ("torn", "ending"), [(1, "stopped"), (700, "killed"), (6000, "stopped"), (6000, "killed")]
+)
 def test_a_log_whose_last_write_was_torn_is_whole_up_to_there_and_what_is_missing_is_said(
     shop: Shop, fresh_nats: EmbeddedNats, fresh_home: Path, tmp_path: Path, torn: int, ending: str
 ) -> None:

@@ -77,7 +77,13 @@ async def test_a_writer_that_slept_between_decision_and_append_overwrites_nothin
     assert b'"priority":7' in told[-1].body.replace(b" ", b"")
 
 
-@pytest.mark.parametrize("point", ["processes.answered.ReserveNode", "processes.position.stored"])
+@pytest.mark.parametrize(
+    "point",
+    [
+        "processes.answered.ReserveNode",
+        pytest.param("processes.position.stored", marks=pytest.mark.long),
+    ],
+)
 async def test_a_runner_of_processes_that_slept_is_fenced(
     fresh_nats: EmbeddedNats,
     fresh_settings: Settings,
