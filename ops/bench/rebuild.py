@@ -38,7 +38,7 @@ from projections.postgres import Cursor, definition, write
 from projections.rows import Rows
 
 GOAL_LIVE, GOAL_PAST = 30.0, 20.0
-ORDERS = 40
+ORDERS = 200
 ROUNDS = 5
 PATIENCE_S = 600.0
 BEGAN = datetime(2026, 11, 22, tzinfo=UTC)
