@@ -32,8 +32,8 @@ def proof_routes(gateway: Gateway) -> APIRouter:
     async def export(
         request: Request,
         job: Annotated[str, Query(max_length=60)] = "",
-        first: Annotated[int | None, Query(alias="from", ge=1)] = None,
-        last: Annotated[int | None, Query(alias="to", ge=1)] = None,
+        first: Annotated[int | None, Query(alias="from", ge=1, lt=1 << 63)] = None,
+        last: Annotated[int | None, Query(alias="to", ge=1, lt=1 << 63)] = None,
     ) -> Response:
         """A job, or the events from one position to another, with what proves them.
 

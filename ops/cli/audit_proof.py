@@ -19,6 +19,7 @@ from ops.notary import verify_imewe
 from ops.notary.evidence import History, demand_newest, read_history
 from ops.notary.exporting_whole import Wanted, log_files, log_size, proof_file
 from ops.notary.head_stream import HeadStream
+from ops.notary.heads import Head, read_note
 from ops.notary.home_log import log_client
 from ops.notary.merkle import HashStore
 from ops.notary.state import FOLDER, TREE
@@ -94,7 +95,8 @@ def verify(
     settings = _settings(ctx)
     place = state or settings.home / STATE
     try:
-        found, history = _check(settings, key or [], place, afresh=afresh, keep=bool(state))
+        kept = [Head.read(read_note(_text(each)).text) for each in head or ()]
+        found, history = _check(settings, key or [], kept, place, afresh=afresh, keep=bool(state))
     except ConflictError as error:
         found, history = Found(flaw=Flaw(0, error.message)), History()
     _tell(found, history, given=bool(key), as_json=as_json)
@@ -109,12 +111,19 @@ def verifier() -> None:
 
 
 def _check(
-    settings: Settings, keys: list[str], place: Path, *, afresh: bool, keep: bool
+    settings: Settings,
+    keys: list[str],
+    kept: list[Head],
+    place: Path,
+    *,
+    afresh: bool,
+    keep: bool,
 ) -> tuple[Found, History]:
     with log_client(settings) as client, ExitStack() as stack:
         history = read_history(HeadStream(client))
         demand_newest(settings.home, history)
         _demand_keys(history, keys)
+        _demand_heads(history, kept)
         check = LogCheck(history, kept=_kept_tree(settings, stack))
         known = None if afresh else read_state(place, history.origin)
         if known:
@@ -165,6 +174,22 @@ def _tell(found: Found, history: History, *, given: bool, as_json: bool) -> None
 def _demand_keys(history: History, given: list[str]) -> None:
     if given and not {key.key.text for key, _ in history.keys} & set(given):
         raise ConflictError("no key that signed this log is one that you gave", field="key")
+
+
+def _demand_heads(history: History, kept: list[Head]) -> None:
+    """Nothing that was signed is ever taken away: a head that was kept must be among them."""
+    ours = {head for head, _ in history.heads}
+    for head in kept:
+        if head not in ours:
+            reason = f"the head of size {head.size} that you kept is none that signed this log"
+            raise ConflictError(reason, field="head")
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInputError(f"{file} cannot be read: {error}", field="head") from error
 
 
 def _kept_tree(settings: Settings, stack: ExitStack) -> HashStore | None:

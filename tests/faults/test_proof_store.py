@@ -115,6 +115,24 @@ def test_heads_that_were_removed_are_missed(store: Store) -> None:
     assert "heads" in found["reason"]
 
 
+def test_a_head_that_was_kept_must_be_among_those_that_signed_the_log(
+    store: Store, tmp_path: Path
+) -> None:
+    exported = tmp_path / "log.jsonl"
+    command = ["audit", "--home", str(store.home), "export", "--offline", "--output", str(exported)]
+    assert CliRunner().invoke(application(("audit",)), command).exit_code == 0
+    lines = [json.loads(line) for line in exported.read_text().splitlines()]
+    note = next(line["head"] for line in lines if "head" in line)
+    kept = tmp_path / "kept.txt"
+    kept.write_text(note)
+    assert store.verify("--head", str(kept))[0] == 0
+    size = note.split("\n")[1]
+    kept.write_text(note.replace(f"\n{size}\n", f"\n{int(size) - 1}\n", 1))
+    code, told = store.verify("--head", str(kept))
+    assert (code, told["verified"]) == (1, False)
+    assert "that you kept" in told["reason"]
+
+
 def test_a_check_that_was_stopped_goes_on_where_it_was(store: Store) -> None:
     place = store.home.parent / "state.json"
     code, _ = store.verify("--state", str(place))

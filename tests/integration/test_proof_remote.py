@@ -97,6 +97,8 @@ def test_what_the_log_does_not_hold_is_refused_in_words(stack: Stack, job: str) 
     auditor = stack.token("auditor", place=place_of(stack))
     answer = get(stack, auditor, **{"from": "1000000"})
     assert (answer.status_code, answer.json()["code"]) == (422, "INVALID_INPUT")
+    for name in ("from", "to"):
+        assert get(stack, auditor, **{name: str(10**20)}).status_code == 422, "beyond any log"
     assert get(stack, auditor, job="no such job").status_code == 404
     both = get(stack, auditor, job=job, **{"from": "1"})
     assert both.status_code == 422
