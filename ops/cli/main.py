@@ -66,7 +66,7 @@ def main() -> None:
     asked = sys.argv[1:2]
     try:
         application(asked if asked and asked[0] in known else known)(prog_name="imewe")
-    except ImeweError as error:
+    except (ImeweError, OSError) as error:
         sys.exit(tell_refusal(error))
 
 

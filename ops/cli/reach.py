@@ -81,7 +81,7 @@ class Polite(TyperGroup):
         """Run the command that was asked for."""
         try:
             return super().invoke(ctx)
-        except ImeweError as error:
+        except (ImeweError, OSError) as error:
             raise typer.Exit(tell_refusal(error)) from None
 
 

@@ -8,7 +8,7 @@ from typing import Final
 
 import typer
 
-from domain.shared.errors import ImeweError, UnauthenticatedError
+from domain.shared.errors import ImeweError, InvalidInputError, UnauthenticatedError
 from ops.hosting.errors import HomeInUseError, NotRunningError
 
 EXIT_REFUSED: Final = 1
@@ -17,8 +17,15 @@ EXIT_NOT_LOGGED_IN: Final = 4
 """2 is the argument parser's own."""
 
 
-def tell_refusal(error: ImeweError) -> int:
-    """One line, a remedy, and the exit code that fits."""
+def tell_refusal(error: ImeweError | OSError) -> int:
+    """One line, a remedy, and the exit code that fits.
+
+    An ``OSError`` is that of a file or folder that somebody named; any other is raised again.
+    """
+    if isinstance(error, OSError):
+        if error.filename is None:
+            raise error
+        error = InvalidInputError(f"{error.filename}: {error.strerror}")
     where = f" ({error.field})" if error.field else ""
     typer.echo(f"imewe: {error.message}{where}", err=True)
     if error.remedy:

@@ -129,3 +129,20 @@ def test_the_demo_refuses_a_home_that_another_one_holds(tmp_path: Path) -> None:
         assert done.returncode == 3
         assert "--home" in done.stderr
         assert set(home.iterdir()) == before
+
+
+@pytest.mark.parametrize("words", [("backup", "PLACE"), ("audit", "publish", "list")], ids=" ".join)
+def test_a_file_that_cannot_be_made_or_read_is_one_line(
+    words: tuple[str, ...], tmp_path: Path
+) -> None:
+    taken = tmp_path / "taken"
+    taken.touch()
+    home = tmp_path / "home"
+    make_home(home)
+    (home / "notary.json").mkdir()
+    options = ("--home", str(home))
+    asked = [str(taken / "below") if word == "PLACE" else word for word in words]
+    done = imewe(*asked, *options) if words[0] == "backup" else imewe("audit", *options, *asked[1:])
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert done.stderr.startswith("imewe: ")
