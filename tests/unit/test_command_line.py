@@ -1,5 +1,6 @@
 """The command line without an installation: its help, its refusals and its exit codes."""
 
+import json
 import re
 import subprocess
 import sys
@@ -140,9 +141,20 @@ def test_a_file_that_cannot_be_made_or_read_is_one_line(
     home = tmp_path / "home"
     make_home(home)
     (home / "notary.json").mkdir()
-    options = ("--home", str(home))
     asked = [str(taken / "below") if word == "PLACE" else word for word in words]
-    done = imewe(*asked, *options) if words[0] == "backup" else imewe("audit", *options, *asked[1:])
+    done = imewe(*asked, "--home", str(home))
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert done.stderr.startswith("imewe: ")
+    assert str(tmp_path) in done.stderr
+
+
+def test_places_of_heads_are_those_of_the_home_named_before_the_group(tmp_path: Path) -> None:
+    make_home(tmp_path / "home")
+    home = ("audit", "--home", str(tmp_path / "home"), "publish")
+    told = imewe(*home, "add", "folder", str(tmp_path), "--json")
+    assert told.returncode == 0, told.stderr
+    assert json.loads(told.stdout)["to"] == str(tmp_path)
+    found = imewe(*home, "list", "--home", str(tmp_path / "home"), "--json")
+    assert [each["name"] for each in json.loads(found.stdout)] == ["folder"]
+    assert json.loads(imewe(*home, "remove", "folder", "--json").stdout) == {"removed": "folder"}
