@@ -125,7 +125,10 @@ def adjustments(
 
 def _id_of(client: Client, wanted: str) -> str:
     listed = client.execute(LIST, {"asOf": None})["periods"]
-    return next((str(each["id"]) for each in listed if each["month"] == wanted), wanted)
+    for each in listed:
+        if wanted in (each["month"], each["id"]):
+            return str(each["id"])
+    raise NotFoundError(f"there is no month {wanted}", remedy="imewe periods list")
 
 
 def _told(amounts: list[dict[str, Any]]) -> str:

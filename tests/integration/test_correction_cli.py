@@ -81,6 +81,9 @@ def test_a_month_that_cannot_be_closed_says_why(stack: Stack) -> None:
         assert words in refused.stderr
     assert stack.run("periods", "report", this).exit_code == 1
     assert stack.run("periods", "adjustments", this).exit_code == 1
+    for command in ("report", "adjustments"):
+        refused = stack.run("periods", command, "2026-13")
+        assert (refused.exit_code, "there is no month 2026-13" in refused.stderr) == (1, True)
     assert this in {each["month"] for each in told(stack, "periods", "list")}
     assert stack.run("periods", "list").exit_code == 0
 
