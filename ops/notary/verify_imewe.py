@@ -208,8 +208,7 @@ class Check:
             raise ProofError(f"left out, or more than what is signed: {subject}", at, 1)
         return self.last.pop(subject, None) is not None
 
-    def below(self, above: str, kind: str = "", *deeper: str) -> None:
-        """The objects numbered from the first up to one that is proved not to be there."""
+    def below(self, above: str, kind: str = "", *deeper: str) -> None:  # up to one proved absent
         for number in range(kind == "build", 1 << 31 if kind else 0):
             cause = f"{kind}\x1f{above.rpartition('.')[2]}\x1f{number}"
             subject = f"imewe.events.{kind}.{uuid5(IMEWE, cause)}"
@@ -218,8 +217,9 @@ class Check:
             elif number >= self.most.get(above, 0) + (kind == "build"):
                 return
 
-    def finish(self) -> None:
-        """See whether all is there, and how much of it is newer than the last head."""
+    def finish(self) -> None:  # see whether all is there, and how much is newer than the last head
+        if not self.heads:
+            raise ProofError("no signed head is in this file: ask for it again later", None, 2)
         if self.job:
             self.signed_to, job = self.heads[-1].size, f"imewe.events.job.{self.job}"
             self.there(job)

@@ -53,6 +53,14 @@ def test_what_is_no_proof_file_is_said_to_be_none(check: Check, data: bytes) -> 
     assert check(data)["exit"] == 2
 
 
+def test_a_file_without_any_head_proves_nothing(check: Check) -> None:
+    def behead(lines: list[Any]) -> None:
+        lines[:] = [line for line in lines if "head" not in line]
+
+    found = check(changed(files().whole, behead))
+    assert (found["exit"], found["verified"]) == (2, False)
+
+
 def test_a_packed_file_is_read_and_a_damaged_one_found(tmp_path: Path) -> None:
     packed = gzip.compress(files().whole)
     path = tmp_path / "x.jsonl.gz"
