@@ -17,13 +17,14 @@ def cut_off_period(command: CutOffPeriod, world: World) -> Period:
     known = world.find(Period, period_id(place, command.month))
     if known is not None:
         return known
-    _refuse_before(command.month, place, world)
-    return Period.cut_off(
+    period = Period.cut_off(
         period_id(place, command.month),
         organisation_id=place,
         month=command.month,
         now=world.now,
     )
+    _refuse_before(command.month, place, world)
+    return period
 
 
 @handles(ClosePeriod, tell=lambda period: {"status": period.status, "month": period.month})

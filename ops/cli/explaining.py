@@ -25,6 +25,8 @@ Kind = Annotated[str, typer.Argument(help="For example job, node or inventory.")
 Id = Annotated[str, typer.Argument(help="The object's id.")]
 MARKS = {"COMMAND": "bold", "EVENT": "", "ACKNOWLEDGEMENT": "green", "OUTSIDE": "dim"}
 PAGE = 100
+LAST_POSITION = (1 << 63) - 1
+"""No log reaches it, and a question after it is still a question."""
 
 
 def show_event(ctx: typer.Context, event: EventId, *, as_json: AsJson = False) -> None:
@@ -175,7 +177,7 @@ def _event_id(client: Client, event: str) -> str:
     """The id of an event by its id or its position."""
     if not event.isdecimal():
         return event
-    asked = {"after": str(max(0, int(event) - 1))}
+    asked = {"after": str(min(max(0, int(event) - 1), LAST_POSITION))}
     for found in nodes_of(client.execute(POSITION, asked)["eventHistory"]):
         if found["position"] == event:
             return str(found["eventId"])

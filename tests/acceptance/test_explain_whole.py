@@ -140,6 +140,7 @@ def test_what_cannot_be_shown_is_refused_in_one_line(
     for words, told in (
         (("show", nobody), "there is no event"),
         (("explain", "999999"), "there is no event at position"),
+        (("explain", "18446744073709551616"), "there is no event at position"),
         (("tree", nobody), "there is no such story"),
         (("tree",), "name one event"),
         (("state", "node", job_id), "ask for kind job"),

@@ -73,6 +73,7 @@ def test_a_month_that_cannot_be_closed_says_why(stack: Stack) -> None:
     this = datetime.now(UTC).strftime("%Y-%m")
     for month, words in [
         (this, "has not ended"),
+        ("2100-01", "has not ended"),
         ("2001-02", "the organisation began in"),
         ("soon", "a month is written as 2026-10"),
     ]:
