@@ -270,13 +270,22 @@ def _order_through(whole: Whole, program: Path, points: dict[str, int]) -> None:
     whole.persist(RECEIVE, **lot, commandId=f"{name}-lot")
     job_id = whole.persist(SUBMIT, input=order, commandId=f"{name}-job")["jobId"]
     ended = whole.until_ended(job_id)
-    whole.until(lambda: not list(folder.iterdir()) or None, "all have died")
+    whole.until(lambda: _stirred(whole, folder), f"all of {points} have died")
     _expect_one_piece(ended)
     (booked,) = [each for each in whole.lots() if each["lot"] == name]
     assert booked["suppliedMg"] == BOOKED_MG
     _settle(whole)
     check_everything(whole, job_id)
     _expect_signed(whole)
+
+
+def _stirred(whole: Whole, folder: Path) -> bool:
+    """Whether all have died; else there is a little more to do."""
+    if not list(folder.iterdir()):
+        return True
+    node_id = next(iter(whole.names))
+    whole.command(RECEIVE, node=node_id, material="ABS", lot="stirred", mg=BOOKED_MG)
+    return False
 
 
 def _expect_one_piece(job: dict[str, Any]) -> None:
