@@ -41,7 +41,7 @@ class Keyring:
         with self._lock:
             looks = _looks(self._path)
             if looks != self._seen:
-                self._keys = tuple(_kek(line) for line in self._path.read_text().split())
+                self._keys = tuple(_kek(line) for line in _lines(self._path))
                 self._seen = looks
             return self._keys
 
@@ -52,13 +52,13 @@ class Keyring:
 
     def begin_rotation(self) -> None:
         """Put a new KEK in front; nothing happens while a rotation runs."""
-        lines = self._path.read_text().split()
+        lines = _lines(self._path)
         if len(lines) == 1:
             _replace(self._path, [os.urandom(KEY_BYTES).hex(), *lines])
 
     def end_rotation(self) -> None:
         """Destroy every KEK but the current one. Call when nothing is wrapped by them."""
-        lines = self._path.read_text().split()
+        lines = _lines(self._path)
         if len(lines) > 1:
             _replace(self._path, lines[:1])
 
@@ -66,7 +66,15 @@ class Keyring:
 def key_encryption_key(home: Path) -> bytes:
     """All that wraps keys in a home, as one string of bytes; for backups of the keys."""
     Keyring(home)
-    return bytes.fromhex((home / FILE).read_text())
+    return bytes.fromhex("".join(_lines(home / FILE)))
+
+
+def _lines(path: Path) -> list[str]:
+    """The keys in hex. Who opened the file just before it was replaced may read the zeros that
+    stand in the old one's place since; then there is a new one to open."""
+    while "\0" in (text := path.read_text()):
+        pass
+    return text.split()
 
 
 def _kek(line: str) -> Kek:

@@ -190,3 +190,17 @@ def test_people_who_come_and_go_meanwhile_are_kept_and_erased_as_ever(
     assert not [name for name in names if ".old" in name]
     with pytest.raises(IllegalTransitionError):
         survivor.protect("old3", "name", "again")
+
+
+def test_who_opened_the_file_of_keys_just_before_it_was_replaced_reads_the_new_one(
+    fresh_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ring = Keyring(fresh_home)
+    before = ring.current
+    ring.begin_rotation()
+    ring.end_rotation()
+    read_text = Path.read_text
+    zeros = ["\0" * 64]
+    monkeypatch.setattr(Path, "read_text", lambda path: zeros.pop() if zeros else read_text(path))
+    assert ring.current.id != before.id
+    assert zeros == []
