@@ -193,9 +193,9 @@ def test_people_who_come_and_go_meanwhile_are_kept_and_erased_as_ever(
 
 
 def test_who_opened_the_file_of_keys_just_before_it_was_replaced_reads_the_new_one(
-    fresh_home: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ring = Keyring(fresh_home)
+    ring = Keyring(tmp_path)
     before = ring.current
     ring.begin_rotation()
     ring.end_rotation()
