@@ -7,7 +7,7 @@ from typing import Protocol
 
 from ops.hosting.children import Child, Program
 from ops.hosting.home import log_folder
-from ops.settings import Settings
+from ops.settings import Settings, service_environment
 
 
 class Unit(Protocol):
@@ -50,6 +50,7 @@ class ServiceProcess:
         self._program = Program(
             command=command,
             log=None if verbose else log_folder(home) / f"{name}.log",
+            environment=service_environment(),
             lifeline=True,
         )
         self._child: Child | None = None
