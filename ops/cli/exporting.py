@@ -13,7 +13,7 @@ import typer
 from domain.shared.errors import InvalidInputError
 from ops.cli.gateway_log import GatewayLog
 from ops.cli.reach import AsJson, opened
-from ops.hosting.home import lock_holder
+from ops.messaging.serving import runs
 from ops.replaying.sources import Pages, log_of, pages_of
 from ops.replaying.writing import Stretch, write_export
 from ops.settings import Settings
@@ -90,8 +90,7 @@ def _source(ctx: typer.Context, *, direct: bool) -> Iterator[Source]:
     """The log's end, whose events are shown (``None``: everybody's), and how to read them."""
     given = ctx.parent.params if ctx.parent else {}
     settings = Settings.from_environment(given.get("home"))
-    stopped = not settings.nats_url and lock_holder(settings.home) is None
-    if direct or (stopped and given.get("url") is None):
+    if direct or (not runs(settings) and given.get("url") is None):
         with log_of(settings) as log:
             yield (
                 log.last_position(),

@@ -23,12 +23,9 @@ from ops.eventstore.client import Client as LogClient
 from ops.eventstore.envelope import time_text
 from ops.eventstore.keyring import key_encryption_key
 from ops.eventstore.reader import LogReader
-from ops.hosting.account import server_account
-from ops.hosting.errors import NotRunningError
-from ops.hosting.home import held, lock_holder
 from ops.messaging.accounts import ARTIFACTS
 from ops.messaging.connection import address, connect
-from ops.messaging.server import EmbeddedNats
+from ops.messaging.serving import served
 from ops.recovery.manifest import Copy, Manifest, digest_of
 from ops.recovery.snapshots import Snapshot, take
 from ops.settings import Settings
@@ -50,26 +47,12 @@ async def back_up(
 ) -> Manifest:
     """Copy a running or a stopped installation to an empty ``folder``; the keys go to ``keys``.
 
-    Raises ``InvalidInputError`` when a folder is not empty, ``NotRunningError`` when the home
-    belongs to other servers that do not answer.
+    Raises ``InvalidInputError`` when a folder is not empty, and what ``served`` does.
     """
     for each in (folder, keys):
         _make_empty(each)
-    if settings.nats_url or lock_holder(settings.home) is not None:
+    with served(settings):
         return await _copy(settings, folder, keys, told)
-    if not (settings.home / "nats").is_dir():
-        raise NotRunningError(f"{settings.home} holds no log", remedy="name its --home")
-    with held(settings.home):
-        server = EmbeddedNats(
-            settings.home,
-            server_account(settings.server_account),
-            store_bytes=settings.store_bytes,
-        )
-        server.start()
-        try:
-            return await _copy(settings, folder, keys, told)
-        finally:
-            server.stop()
 
 
 async def _copy(settings: Settings, folder: Path, keys: Path, told: Told) -> Manifest:

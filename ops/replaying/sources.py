@@ -2,14 +2,10 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Protocol
 
-from domain.shared.errors import NotFoundError
 from ops.eventstore.envelope import Record
-from ops.hosting.account import server_account
-from ops.hosting.home import MARKER, held, lock_holder
-from ops.messaging.server import EmbeddedNats
+from ops.messaging.serving import served
 from ops.projecting.wiring import log_reader
 from ops.settings import Settings
 
@@ -31,32 +27,9 @@ class StoredLog(Protocol):
 
 @contextmanager
 def log_of(settings: Settings) -> Iterator[StoredLog]:
-    """The log of an installation, whether it runs or is stopped.
-
-    A stopped home is held, and its server runs for as long as the block does. Raises
-    ``NotFoundError`` where there is no home, ``HomeInUseError`` when somebody starts meanwhile.
-    """
-    if settings.nats_url or lock_holder(settings.home) is not None:
-        with log_reader(settings) as reader:
-            yield reader
-        return
-    demand_home(settings.home)
-    with held(settings.home):
-        server = EmbeddedNats(settings.home, server_account())
-        server.start()
-        try:
-            with log_reader(settings) as reader:
-                yield reader
-        finally:
-            server.stop()
-
-
-def demand_home(home: Path) -> None:
-    """Raises ``NotFoundError`` where no installation was."""
-    if not (home / MARKER).exists():
-        raise NotFoundError(
-            f"{home} is no home of an installation", field="home", remedy="say which: --home"
-        )
+    """The log of an installation, whether it runs or is stopped; raises what ``served`` does."""
+    with served(settings), log_reader(settings) as reader:
+        yield reader
 
 
 def pages_of(log: StoredLog, *, first: int, last: int) -> Pages:

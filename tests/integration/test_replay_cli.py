@@ -20,6 +20,8 @@ from ops.eventstore.streams import LogNames, ensure_streams
 from ops.hosting.account import server_account
 from ops.hosting.home import lock_holder
 from ops.messaging.server import EmbeddedNats, credentials
+from ops.messaging.serving import served
+from ops.settings import LEAST_STORE_BYTES, Settings
 from tests.eventlog import OwnLog
 from tests.gateway_stack import GCODE, Stack, home_of, up
 from tests.replaying import stored
@@ -154,6 +156,14 @@ def test_a_stopped_home_gives_its_whole_log(stopped_home: Path, tmp_path: Path) 
         hashes.add(tuple(each["hash"] for each in replayed["models"]))
     assert len(hashes) == 1
     assert told(run("schema", "check", *home, "--json"))["events"] == answer["events"]
+    assert lock_holder(stopped_home) is None
+
+
+def test_the_server_of_a_stopped_home_is_bounded_as_asked(stopped_home: Path) -> None:
+    settings = Settings(home=stopped_home, store_bytes=LEAST_STORE_BYTES)
+    with served(settings):
+        started = json.loads((stopped_home / "nats.conf").read_text())
+    assert started["jetstream"]["max_file_store"] == LEAST_STORE_BYTES
     assert lock_holder(stopped_home) is None
 
 
