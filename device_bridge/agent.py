@@ -11,12 +11,13 @@ from typing import Any
 import structlog
 
 from device_bridge.dispatcher import Dispatcher
+from device_bridge.drivers.catalogue import OWN_FOLDER, driver_for, driver_named
 from device_bridge.energy import EnergyCount
 from device_bridge.errors import DeviceError, SilentDeviceError
 from device_bridge.journal import Journal, Report
-from device_bridge.machines import MachineConfig, driver_for, meter_for, read_machines
+from device_bridge.machines import MachineConfig, meter_for, read_machines
 from device_bridge.outbox import Courier
-from device_bridge.protocols import WorkQueue
+from device_bridge.protocols import DeviceDriver, WorkQueue
 from device_bridge.session import Session
 from device_bridge.telemetry.sampler import Sampler
 from domain.ports import ArtifactStore, Clock, CommandPort, TelemetryFeed
@@ -54,6 +55,7 @@ class Agent:
     ) -> None:
         self._bridge_id = bridge_id
         self._machines = folder / "machines.json"
+        self._own_drivers = folder / OWN_FOLDER
         self._spool = folder / "bridge" / "spool"
         self._queue = queue
         self._commands = commands
@@ -164,16 +166,19 @@ class Agent:
                 await self._drop(node_id)
         for node_id, config in wanted.items():
             if node_id not in self._places:
-                self._add(config)
+                try:
+                    self._add(config, driver_for(config, self._own_drivers))
+                except InvalidInputError as problem:
+                    self._log.error("machine_unusable", name=config.name, problem=problem.message)
 
-    def _add(self, machine: MachineConfig) -> None:
+    def _add(self, machine: MachineConfig, driver: DeviceDriver) -> None:
         sampler = Sampler(
             machine.node_id, epoch=self._journal.bridge_epoch, feed=self._feed, clock=self._clock
         )
         energy = EnergyCount(meter_for(machine), sampler.take)
         session = Session(
             machine.node_id,
-            driver_for(machine),
+            driver,
             journal=self._journal,
             courier=self._courier,
             sampler=sampler,
@@ -199,7 +204,14 @@ class Agent:
         tasks = [asyncio.get_running_loop().create_task(job) for job in jobs]
         self._configs[machine.node_id] = machine
         self._places[machine.node_id] = Place(session, dispatcher, tasks)
-        self._log.info("machine_added", name=machine.name, node_id=machine.node_id)
+        self._tell_driver(machine)
+
+    def _tell_driver(self, machine: MachineConfig) -> None:
+        spec = driver_named(machine.dialect, self._own_drivers)
+        proven = {"driver": spec.name, "quality": spec.quality}
+        self._log.info("machine_added", name=machine.name, node_id=machine.node_id, **proven)
+        if not spec.tried_on_hardware and not machine.virtual:
+            self._log.warning("driver_never_tried_on_hardware", name=machine.name, **proven)
 
     def _check(self) -> None:
         """A task that broke ends the bridge: its restart probes and reports everything anew."""

@@ -73,3 +73,15 @@ class BadProgramError(DeviceError):
     """The program holds something this machine must not be sent."""
 
     code = "BAD_PROGRAM"
+
+
+class UnsupportedError(DeviceError):
+    """The machine, or the way to it, has no such function."""
+
+    code = "UNSUPPORTED_BY_DRIVER"
+
+
+class ExtraMissingError(DeviceError):
+    """A driver needs a library that is not installed."""
+
+    code = "EXTRA_MISSING"

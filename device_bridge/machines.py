@@ -1,23 +1,23 @@
-"""The machines of a bridge, as written in ``machines.json``, and their drivers."""
+"""The machines of a bridge, as written in ``machines.json``."""
 
 import json
-from dataclasses import asdict, dataclass
+import os
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from device_bridge.drivers.grbl import GrblMachine
-from device_bridge.drivers.marlin import MarlinPrinter
 from device_bridge.meter import PowerMeter
-from device_bridge.protocols import DeviceDriver
 from device_bridge.transports.serial import SerialTransport
 from domain.shared.errors import InvalidInputError
-
-DIALECTS = ("marlin", "grbl")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MachineConfig:
-    """One machine: the node it is in the core, its dialect, its port and its meter's port."""
+    """One machine: the node it is in the core, its driver, its port and its meter's port.
+
+    ``dialect`` is the driver's name; ``port`` a path or an URL; ``options`` are the driver's own
+    settings, secrets among them.
+    """
 
     node_id: str
     name: str
@@ -26,6 +26,7 @@ class MachineConfig:
     baudrate: int = 115200
     meter: str = ""
     virtual: bool = False
+    options: dict[str, str] = field(default_factory=dict)
 
 
 def read_machines(path: Path) -> list[MachineConfig]:
@@ -40,18 +41,18 @@ def read_machines(path: Path) -> list[MachineConfig]:
 
 
 def write_machines(path: Path, machines: list[MachineConfig]) -> None:
-    """Replace the file as a whole."""
+    """Replace the file as a whole; only its owner may read it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_suffix(".new")
+    fresh.unlink(missing_ok=True)
     content: dict[str, Any] = {"machines": [asdict(machine) for machine in machines]}
-    fresh.write_text(json.dumps(content, indent=2))
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(json.dumps(content, indent=2))
+        if os.geteuid() == 0:  # root may add a machine to the home of the account that serves it
+            home = path.parent.stat()
+            os.fchown(descriptor, home.st_uid, home.st_gid)
     fresh.replace(path)
-
-
-def driver_for(machine: MachineConfig) -> DeviceDriver:
-    """The driver of a machine's dialect over its serial port."""
-    transport = SerialTransport(machine.port, baudrate=machine.baudrate)
-    return GrblMachine(transport) if machine.dialect == "grbl" else MarlinPrinter(transport)
 
 
 def meter_for(machine: MachineConfig) -> PowerMeter | None:
@@ -60,8 +61,9 @@ def meter_for(machine: MachineConfig) -> PowerMeter | None:
 
 
 def _checked(machine: MachineConfig) -> MachineConfig:
-    if machine.dialect not in DIALECTS:
-        raise InvalidInputError(f"unknown dialect {machine.dialect}", field="dialect")
     if not machine.node_id or not machine.port:
         raise InvalidInputError(f"machine {machine.name} lacks node_id or port", field="port")
+    options = machine.options
+    if not isinstance(options, dict) or not all(isinstance(v, str) for v in options.values()):
+        raise InvalidInputError(f"machine {machine.name}: options are words", field="options")
     return machine

@@ -8,6 +8,7 @@ from device_bridge.drivers.base import Driver
 from device_bridge.drivers.grbl_state import GrblState
 from device_bridge.drivers.grbl_wire import GrblWire
 from device_bridge.drivers.run import Run
+from device_bridge.drivers.spec import DriverSpec, Quality
 from device_bridge.errors import (
     BadProgramError,
     DeviceError,
@@ -19,9 +20,11 @@ from device_bridge.errors import (
     NotHeldError,
     SilentDeviceError,
 )
+from device_bridge.machines import MachineConfig
 from device_bridge.protocols import (
     Beginning,
     CalibrationResult,
+    DeviceDriver,
     DeviceIdentity,
     DeviceStatus,
     EStopReceipt,
@@ -32,6 +35,7 @@ from device_bridge.protocols import (
     TelemetrySample,
     Transport,
 )
+from device_bridge.transports.serial import SerialTransport
 from domain.node.states import Availability, Execution
 
 ROUTINES = {"home": "$H"}
@@ -294,3 +298,16 @@ class GrblMachine(Driver[GrblState]):
         execution = self._state.status.execution
         if execution not in {Execution.READY, Execution.PROGRAM_COMPLETED}:
             raise MachineBusyError(f"the machine is {execution}")
+
+
+def _make(machine: MachineConfig) -> DeviceDriver:
+    return GrblMachine(SerialTransport(machine.port, baudrate=machine.baudrate))
+
+
+DRIVER = DriverSpec(
+    name="grbl",
+    title="Mills, routers and lasers with GRBL 1.1",
+    schemes=("serial",),
+    make=_make,
+    quality=Quality.SILVER,
+)

@@ -8,6 +8,7 @@ from device_bridge.drivers.base import Driver
 from device_bridge.drivers.marlin_state import MarlinState
 from device_bridge.drivers.marlin_wire import MarlinWire
 from device_bridge.drivers.run import Run
+from device_bridge.drivers.spec import DriverSpec, Quality
 from device_bridge.errors import (
     BadProgramError,
     DeviceError,
@@ -16,9 +17,11 @@ from device_bridge.errors import (
     MachineHaltedError,
     NotHeldError,
 )
+from device_bridge.machines import MachineConfig
 from device_bridge.protocols import (
     Beginning,
     CalibrationResult,
+    DeviceDriver,
     DeviceIdentity,
     DeviceStatus,
     EStopReceipt,
@@ -29,6 +32,7 @@ from device_bridge.protocols import (
     TelemetrySample,
     Transport,
 )
+from device_bridge.transports.serial import SerialTransport
 from domain.node.states import Availability, Execution
 
 ROUTINES = {"home": "G28", "level": "G29"}
@@ -262,3 +266,16 @@ class MarlinPrinter(Driver[MarlinState]):
         super()._require_ready()
         if self._state.status.execution is Execution.STOPPED:
             raise MachineHaltedError(self._state.halt_text)
+
+
+def _make(machine: MachineConfig) -> DeviceDriver:
+    return MarlinPrinter(SerialTransport(machine.port, baudrate=machine.baudrate))
+
+
+DRIVER = DriverSpec(
+    name="marlin",
+    title="3D printers with Marlin 2",
+    schemes=("serial",),
+    make=_make,
+    quality=Quality.SILVER,
+)

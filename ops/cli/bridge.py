@@ -1,14 +1,16 @@
 """`imewe bridge`: which machine hangs on which port of this computer."""
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from device_bridge.machines import DIALECTS, MachineConfig, read_machines, write_machines
+from device_bridge.drivers.catalogue import OWN_FOLDER, checked, driver_named
+from device_bridge.drivers.spec import scheme_of
+from device_bridge.machines import MachineConfig, read_machines, write_machines
 from domain.shared.errors import InvalidInputError
+from ops.cli.bridge_drivers import given_options, list_drivers, shown_machine
 from ops.cli.reach import AsJson, Home, Polite, show
 from ops.hosting.home import lock_holder, make_home, write_private
 from ops.messaging.accounts import bridge_user
@@ -20,6 +22,7 @@ app = typer.Typer(
     help="Which machine hangs on which port of this computer.", no_args_is_help=True, cls=Polite
 )
 FILE = "machines.json"
+app.command("drivers")(list_drivers)
 
 
 @app.command("list")
@@ -34,17 +37,25 @@ def list_machines(home: Home = None, *, as_json: AsJson = False) -> None:
         for m in found
     ]
     headings = ("name", "dialect", "port", "baud", "", "node")
-    show([asdict(each) for each in found], as_json=as_json, headings=headings, rows=rows)
+    folder = _file(home).with_name(OWN_FOLDER)
+    told = [shown_machine(each, folder) for each in found]
+    show(told, as_json=as_json, headings=headings, rows=rows)
 
 
 @app.command()
 def add(
     node_id: Annotated[str, typer.Argument(help="The node that it is: imewe nodes register.")],
-    port: Annotated[str, typer.Argument(help="For example /dev/ttyUSB0.")],
-    dialect: Annotated[str, typer.Option(help=f"One of: {', '.join(DIALECTS)}.")] = "marlin",
+    port: Annotated[str, typer.Argument(help="A path or an URL: /dev/ttyUSB0, tcp://mill:23.")],
+    dialect: Annotated[
+        str, typer.Option("--driver", "--dialect", help="Its driver: imewe bridge drivers.")
+    ] = "marlin",
     name: Annotated[str | None, typer.Option(help="How you call it; else the port.")] = None,
     baudrate: Annotated[int, typer.Option(help="Bits per second.")] = 115200,
     meter: Annotated[str, typer.Option(help="The port of its power meter, if it has one.")] = "",
+    option: Annotated[
+        list[str] | None,
+        typer.Option(help="key=value, as the driver has them; key=@file reads the value."),
+    ] = None,
     home: Home = None,
     *,
     as_json: AsJson = False,
@@ -53,10 +64,8 @@ def add(
 
     Example: imewe bridge add 0c5e6f7a-8b9c-5d0e-9f1a-2b3c4d5e6f70 /dev/ttyUSB0
     """
-    if dialect not in DIALECTS:
-        raise InvalidInputError(
-            f"dialect must be one of {', '.join(DIALECTS)}, not {dialect}", field="dialect"
-        )
+    path = _file(home)
+    spec = driver_named(dialect, path.with_name(OWN_FOLDER))
     wanted = MachineConfig(
         node_id=node_id,
         name=name or Path(port).name,
@@ -64,16 +73,17 @@ def add(
         port=port,
         baudrate=baudrate,
         meter=meter,
+        options=given_options(option or []),
     )
-    path = _file(home)
+    checked(wanted, spec)
     known = read_machines(path)
     for other in known:
-        if other.port == port and other.node_id != node_id:
+        if other.node_id != node_id and _same_machine(other, wanted):
             raise InvalidInputError(f"{port} is the port of {other.name} already", field="port")
     others = [each for each in known if each.node_id != node_id]
     write_machines(path, [*others, wanted])
     show(
-        asdict(wanted),
+        shown_machine(wanted, path.with_name(OWN_FOLDER)),
         as_json=as_json,
         headings=("name", "dialect", "port", "node"),
         rows=[(wanted.name, wanted.dialect, wanted.port, wanted.node_id)],
@@ -111,6 +121,14 @@ def enrol_bridge(
     found = {"bridge": bridge_id, "nodes": nodes, "credentials": str(path), "known": running}
     rows = [(bridge_id, len(nodes), path, "yes" if running else "at the next imewe up")]
     show(found, as_json=as_json, headings=("bridge", "machines", "credentials", "known"), rows=rows)
+
+
+def _same_machine(one: MachineConfig, other: MachineConfig) -> bool:
+    """A serial port has one machine; behind an address several may answer, told apart by options;
+    a person may drive any number."""
+    scheme = scheme_of(one.port)
+    told_apart = scheme != "serial" and one.options != other.options
+    return one.port == other.port and scheme != "person" and not told_apart
 
 
 def _file(home: Path | None) -> Path:
