@@ -20,16 +20,14 @@ from commands.application import Imewe
 from domain.build.aggregate import Build, RunFigures
 from domain.build.states import BuildStatus
 from domain.shared.identifiers import build_id
-from domain.shared.recorded import Actor, Envelope, RecordedEvent
+from domain.shared.recorded import RecordedEvent
 from ops.bench.projecting_peer import PeerProjection, status_after
 from ops.bench.result import BenchResult, Figure
-from ops.bench.servers import Servers
+from ops.bench.servers import Servers, envelope, servers_in
 from ops.clock import SystemClock
 from ops.database.connection import connect
-from ops.database.server import EmbeddedPostgres
 from ops.eventstore.reader import LogReader
 from ops.eventstore.streams import ensure_streams
-from ops.hosting.account import server_account
 from ops.messaging.server import EmbeddedNats
 from ops.prepare import prepare_database
 from ops.projecting.places import Connection
@@ -88,17 +86,8 @@ class Benched(Projection):
 def run(folder: Path, *, rounds: int = 3) -> list[BenchResult]:
     """Measure on servers of its own in ``folder``; the first round warms up."""
     settings = Settings(home=folder / "home")
-    nats = EmbeddedNats(settings.home, server_account())
-    postgres = EmbeddedPostgres(settings.home, server_account())
-    nats.start()
-    try:
-        postgres.start()
-        try:
-            return [_measure(Bench(settings, nats), rounds)]
-        finally:
-            postgres.stop()
-    finally:
-        nats.stop()
+    with servers_in(settings.home) as (nats, _):
+        return [_measure(Bench(settings, nats), rounds)]
 
 
 class Bench(Servers):
@@ -165,17 +154,9 @@ class Bench(Servers):
 
     def _write_log(self) -> None:
         application = Imewe(self.environment(PeerProjection.name.upper()))
-        envelope = Envelope(
-            command_id="b8a4a2f0-5a3e-5ce2-8f2a-6a6a2f1a0c11",
-            causation_id="2f1a0c11-5a3e-5ce2-8f2a-b8a4a2f06a6a",
-            correlation_id="6a6a2f1a-5a3e-5ce2-8f2a-0c11b8a4a2f0",
-            organisation_id="workshop",
-            site_id="",
-            actor=Actor(kind="bridge", id="local"),
-            occurred_at=SystemClock().now(),
-        )
+        recorded_with = envelope(SystemClock().now())
         for number in range(BUILDS):
-            application.record(_a_build(number), envelope=envelope)
+            application.record(_a_build(number), envelope=recorded_with)
         application.close()
 
 

@@ -18,16 +18,14 @@ from domain.dispatch.aggregate import Dispatch
 from domain.job.aggregate import Job
 from domain.part.aggregate import Part
 from domain.shared.identifiers import build_id, derived, dispatch_id, part_id
-from domain.shared.recorded import Actor, Envelope, RecordedEvent
+from domain.shared.recorded import RecordedEvent
 from ops.bench import rebuild_peer as peer
 from ops.bench.result import BenchResult, Figure
-from ops.bench.servers import Servers
-from ops.database.server import EmbeddedPostgres
+from ops.bench.servers import Servers, envelope, servers_in
 from ops.eventstore.envelope import event_id
 from ops.eventstore.jetstream import environment_of
 from ops.eventstore.reader import LogReader
 from ops.eventstore.streams import ensure_streams
-from ops.hosting.account import server_account
 from ops.messaging.server import EmbeddedNats
 from ops.prepare import prepare_database
 from ops.projecting.places import Connection
@@ -46,15 +44,7 @@ FILE = {"digest": "ab" * 32, "size": 1000, "format": "gcode", "name": "box.gcode
 FIGURES = RunFigures(
     duration_ms=60_000, energy_j=900, energy_source="none", material_mm3=80, material_mg=99
 )
-ENVELOPE = Envelope(
-    command_id="b8a4a2f0-5a3e-5ce2-8f2a-6a6a2f1a0c11",
-    causation_id="2f1a0c11-5a3e-5ce2-8f2a-b8a4a2f06a6a",
-    correlation_id="6a6a2f1a-5a3e-5ce2-8f2a-0c11b8a4a2f0",
-    organisation_id="workshop",
-    site_id="",
-    actor=Actor(kind="bridge", id="local"),
-    occurred_at=BEGAN,
-)
+ENVELOPE = envelope(BEGAN)
 
 
 class LiveOnly(Jobs):
@@ -77,21 +67,12 @@ class LiveOnly(Jobs):
 def run(folder: Path, *, orders: int = ORDERS, rounds: int = ROUNDS) -> list[BenchResult]:
     """Measure on servers of its own in ``folder``."""
     settings = Settings(home=folder / "home")
-    nats = EmbeddedNats(settings.home, server_account())
-    postgres = EmbeddedPostgres(settings.home, server_account())
-    nats.start()
-    try:
-        postgres.start()
-        try:
-            bench = Bench(settings, nats, orders=orders)
-            return [
-                bench.measure(LiveOnly(), rounds, past=False, goal=GOAL_LIVE),
-                bench.measure(Jobs(), rounds, past=True, goal=GOAL_PAST),
-            ]
-        finally:
-            postgres.stop()
-    finally:
-        nats.stop()
+    with servers_in(settings.home) as (nats, _):
+        bench = Bench(settings, nats, orders=orders)
+        return [
+            bench.measure(LiveOnly(), rounds, past=False, goal=GOAL_LIVE),
+            bench.measure(Jobs(), rounds, past=True, goal=GOAL_PAST),
+        ]
 
 
 class Bench(Servers):

@@ -2,16 +2,50 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
 
 from psycopg.conninfo import conninfo_to_dict
 
+from domain.shared.recorded import Actor, Envelope
 from ops.database.connection import connect
+from ops.database.server import EmbeddedPostgres
 from ops.eventstore.client import Client
 from ops.eventstore.jetstream import environment_of
 from ops.eventstore.wire import Address
+from ops.hosting.account import server_account
 from ops.messaging.server import EmbeddedNats, credentials
 from ops.projecting.places import Connection
 from ops.settings import Settings
+
+
+def envelope(occurred_at: datetime) -> Envelope:
+    """What every event of a bench is recorded with: as long as a bridge's report."""
+    return Envelope(
+        command_id="b8a4a2f0-5a3e-5ce2-8f2a-6a6a2f1a0c11",
+        causation_id="2f1a0c11-5a3e-5ce2-8f2a-b8a4a2f06a6a",
+        correlation_id="6a6a2f1a-5a3e-5ce2-8f2a-0c11b8a4a2f0",
+        organisation_id="workshop",
+        site_id="",
+        actor=Actor(kind="bridge", id="local"),
+        occurred_at=occurred_at,
+    )
+
+
+@contextmanager
+def servers_in(home: Path) -> Iterator[tuple[EmbeddedNats, EmbeddedPostgres]]:
+    """Both embedded servers in ``home``, started, and stopped at the end."""
+    nats = EmbeddedNats(home, server_account())
+    postgres = EmbeddedPostgres(home, server_account())
+    nats.start()
+    try:
+        postgres.start()
+        try:
+            yield nats, postgres
+        finally:
+            postgres.stop()
+    finally:
+        nats.stop()
 
 
 class Servers:

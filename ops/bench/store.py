@@ -17,13 +17,12 @@ from uuid import UUID, uuid4
 
 from domain.build.aggregate import Build
 from ops.bench.result import BenchResult, Figure
+from ops.bench.servers import servers_in
 from ops.bench.store_cluster import Cluster
 from ops.bench.store_sides import Ours, Side, Theirs, progressed, ready_frames
-from ops.database.server import EmbeddedPostgres
 from ops.eventstore.client import Client, read_answer
 from ops.eventstore.streams import LogNames, ensure_streams, events_config, snapshots_config
 from ops.eventstore.wire import Address
-from ops.hosting.account import server_account
 from ops.hosting.home import make_home
 from ops.messaging.server import EmbeddedNats, credentials
 
@@ -43,22 +42,13 @@ def run(
     ``long_log``: events in the log of which one aggregate is loaded and all are replayed.
     """
     home = make_home(folder / "home")
-    nats = EmbeddedNats(home, server_account())
-    postgres = EmbeddedPostgres(home, server_account())
-    nats.start()
-    try:
-        postgres.start()
-        try:
-            bench = Bench(home, nats, postgres.url, rounds=rounds)
-            return [
-                *bench.saving(saves),
-                bench.three_replicas(folder, saves),
-                *bench.long(long_log),
-            ]
-        finally:
-            postgres.stop()
-    finally:
-        nats.stop()
+    with servers_in(home) as (nats, postgres):
+        bench = Bench(home, nats, postgres.url, rounds=rounds)
+        return [
+            *bench.saving(saves),
+            bench.three_replicas(folder, saves),
+            *bench.long(long_log),
+        ]
 
 
 class Bench:

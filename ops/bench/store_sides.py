@@ -21,7 +21,7 @@ from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastor
 from psycopg.conninfo import conninfo_to_dict
 
 from domain.build.aggregate import Build
-from domain.shared.recorded import Actor, Envelope
+from ops.bench.servers import envelope
 from ops.eventstore.client import Client, Publication
 from ops.eventstore.envelope import head_block
 from ops.eventstore.jetstream import JetStreamFactory
@@ -74,15 +74,7 @@ class Ours:
         self._mapper = ImeweMapper(JSONTranscoder())
         self._client = Client(address)
         self._reader = LogReader(self._client, names=names)
-        self._envelope = Envelope(
-            command_id="b8a4a2f0-5a3e-5ce2-8f2a-6a6a2f1a0c11",
-            causation_id="2f1a0c11-5a3e-5ce2-8f2a-b8a4a2f06a6a",
-            correlation_id="6a6a2f1a-5a3e-5ce2-8f2a-0c11b8a4a2f0",
-            organisation_id="workshop",
-            site_id="hall-1",
-            actor=Actor(kind="service", id="processes"),
-            occurred_at=datetime.now(UTC),
-        )
+        self._envelope = envelope(datetime.now(UTC))
 
     def save(self, events: Sequence[Build.Progressed]) -> None:
         """See ``Side``."""
