@@ -1,0 +1,203 @@
+"""Drivers of machines that hold the program themselves: Moonraker, PrusaLink, OctoPrint.
+
+The program is stored on the machine as ``<build_id>.gcode``, started once, and run by the machine
+alone. A driver gives the steps below (``_store``, ``_start``, ``_look``, ``_recall``), calls
+``_saw`` with whatever its machine says of the program on it, ``_reconcile`` at the end of
+``connect`` and ``_lose`` when the link is gone. The run then outlives the link: the session
+connects again, the driver looks for its file and follows it to the end. It never starts twice.
+"""
+
+import asyncio
+from abc import abstractmethod
+from pathlib import Path
+
+from device_bridge import gcode
+from device_bridge.dialects.remote_job import Phase, RemoteJob, file_name
+from device_bridge.drivers.base import Driver, State
+from device_bridge.drivers.remote_run import RemoteRun
+from device_bridge.errors import (
+    DeviceError,
+    DeviceRefusedError,
+    LinkLostError,
+    MachineBusyError,
+    MachineHaltedError,
+    SilentDeviceError,
+)
+from device_bridge.protocols import Beginning, JobSpec, LinkLost, RunHandle
+from domain.node.states import Execution
+
+LONGEST_LINE = 4096
+"""Characters; these machines read a file, so only nonsense is longer."""
+START_S = 60.0
+READY = frozenset({Execution.READY, Execution.PROGRAM_COMPLETED})
+
+
+class RemoteDriver(Driver[State]):
+    """What every machine with its own store of programs has in common."""
+
+    continues_without_host = True
+
+    def __init__(self, state: State, *, start_s: float = START_S) -> None:
+        super().__init__(state)
+        self._print: RemoteRun | None = None
+        self._start_s = start_s
+        self._doubts: asyncio.Task[None] | None = None
+
+    @abstractmethod
+    async def _store(self, name: str, program: Path) -> None:
+        """Put the file on the machine. Starts nothing."""
+
+    @abstractmethod
+    async def _start(self, name: str) -> None:
+        """Order the machine to run a stored file.
+
+        Raises ``DeviceRefusedError`` only when the machine itself said no.
+        """
+
+    @abstractmethod
+    async def _look(self) -> RemoteJob:
+        """Ask the machine, not a memory, what is on it now."""
+
+    async def _recall(self, name: str) -> RemoteJob | None:
+        """What the machine's own history says of a file that is not on it any more."""
+        return None
+
+    async def execute_job(self, job: JobSpec, *, beginning: Beginning | None = None) -> RunHandle:
+        """Check the whole program, store it, and start it once.
+
+        ``beginning`` comes after the file lies on the machine and before the order to start.
+        """
+        self._require_ready()
+        survey = await asyncio.to_thread(gcode.survey, job.program, longest=LONGEST_LINE)
+        name = file_name(job.build_id)
+        await self._refuse_known(name)
+        await self._store(name, job.program)
+        self._require_ready()
+        if beginning is not None:
+            await beginning()
+            self._require_ready()
+        run = RemoteRun(job.build_id, lines_total=survey.lines, filament_mm=job.filament_mm)
+        self._print = run
+        await self._start_once(run)
+        return run.handle
+
+    async def follow(self, build_id: str) -> RunHandle | None:
+        """A run that an earlier life of this bridge started, if the machine still knows it."""
+        if self._running:
+            return None
+        found = await self._find(file_name(build_id))
+        if found is None:
+            return None
+        self._print = RemoteRun(build_id)
+        asyncio.get_running_loop().call_soon(self._saw, found)
+        return self._print.handle
+
+    @property
+    def _running(self) -> bool:
+        return self._print is not None and not self._print.over
+
+    def _require_print(self) -> RemoteRun:
+        if self._print is None or self._print.over:
+            raise MachineBusyError("no program is running")
+        return self._print
+
+    def _require_ready(self) -> None:
+        self._require_free()
+        execution = self._state.status.execution
+        if execution is Execution.STOPPED:
+            faults = "; ".join(condition.text for condition in self._state.status.conditions)
+            raise MachineHaltedError(faults or "the machine is stopped")
+        if execution not in READY:
+            raise MachineBusyError(f"the machine is {execution} with something else")
+
+    async def _refuse_known(self, name: str) -> None:
+        """The machine's own memory is the last guard against a second start."""
+        if await self._find(name) is not None:
+            raise MachineBusyError(f"the machine has already been started with {name}")
+
+    async def _find(self, name: str) -> RemoteJob | None:
+        """A file on the machine, or in its history; ``None`` when it says nothing of its fate."""
+        found = await self._look()
+        if found.file_name == name and (found.phase.on_the_machine or found.phase.over):
+            return found
+        remembered = await self._recall(name)
+        return remembered if remembered is not None and remembered.phase.over else None
+
+    async def _start_once(self, run: RemoteRun) -> None:
+        """An explicit no ends the run at once; no answer at all is looked into, never repeated."""
+        try:
+            await self._start(run.file_name)
+        except DeviceRefusedError:
+            if not run.seen:
+                self._print = None
+                raise
+        except (LinkLostError, SilentDeviceError, TimeoutError):
+            pass
+        self._doubt(after_s=self._start_s)
+
+    def _saw(self, found: RemoteJob) -> None:
+        """Fold what the machine says of the program on it."""
+        run = self._print
+        if run is None or run.over:
+            return
+        if found.file_name != run.file_name or found.phase is Phase.NONE:
+            if run.seen and found.phase is not Phase.UNKNOWN:
+                self._doubt(after_s=0.0)
+            return
+        if (progress := run.saw(found)) is not None:
+            self._state.tell(progress)
+        self._settle(run, found)
+
+    def _settle(self, run: RemoteRun, found: RemoteJob) -> None:
+        match found.phase:
+            case Phase.COMPLETED:
+                run.end("finished")
+            case Phase.CANCELLED:
+                run.end("cancelled", reason="cancelled on the machine", native_text=found.text)
+            case Phase.FAILED:
+                self._end_run("failed", reason="MACHINE_FAILED", text=found.text)
+
+    def _end_run(self, outcome: str, *, reason: str, text: str) -> None:
+        if self._print is not None and not self._print.over:
+            cause = "EMERGENCY_STOP" if self._triggered else reason
+            self._print.end(outcome, reason=cause, native_text=text)
+
+    def _doubt(self, *, after_s: float) -> None:
+        """Look again later: the program was not named by then, or not any more."""
+        if self._doubts is None or self._doubts.done():
+            self._doubts = asyncio.get_running_loop().create_task(self._reconsider(after_s))
+
+    async def _reconsider(self, after_s: float) -> None:
+        await asyncio.sleep(after_s)
+        run = self._print
+        if run is None or run.over or (after_s and run.seen):
+            return
+        try:
+            await self._reconcile()
+        except (DeviceError, TimeoutError):
+            return  # the next connection asks again
+
+    async def _reconcile(self) -> None:
+        """Compare the run with what the machine says now. Never guesses: no word is unknown."""
+        run = self._print
+        if run is None or run.over:
+            return
+        found = await self._find(run.file_name)
+        if found is not None:
+            self._saw(found)
+            return
+        text = "the machine says nothing of this program any more"
+        if not run.seen:
+            text = "the machine took the order to start and never named the program"
+        self._end_run("unknown", reason="NOT_ON_THE_MACHINE", text=text)
+
+    def _stop_doubting(self) -> None:
+        if self._doubts is not None:
+            self._doubts.cancel()
+            self._doubts = None
+
+    def _lose(self, error: DeviceError) -> None:
+        """The link is gone; the run is not: the machine goes on alone."""
+        self._stop_doubting()
+        self._unreachable(error)
+        self._state.tell(LinkLost(error))

@@ -1,0 +1,62 @@
+"""One stored program, from the order to start it to the end that its machine reports."""
+
+import asyncio
+
+from device_bridge import gcode
+from device_bridge.dialects.remote_job import RemoteJob, file_name
+from device_bridge.protocols import Progressed, RunHandle, RunResult
+
+PARTS = 1000
+"""Steps of progress when nobody counted the program's lines."""
+
+
+class RemoteRun:
+    """Counts what the machine says; it gives out nothing.
+
+    ``lines_done`` is the machine's own share of the file times its lines, at least 1 from the
+    moment at which the machine named the program as its own.
+    """
+
+    def __init__(self, build_id: str, *, lines_total: int = PARTS, filament_mm: float = 1.75):
+        self.build_id = build_id
+        self.file_name = file_name(build_id)
+        self.seen = False
+        self.lines_done = 0
+        self.lines_total = lines_total
+        self._diameter = filament_mm
+        self._used_mm = 0.0
+        self._result: asyncio.Future[RunResult] = asyncio.get_running_loop().create_future()
+        self.handle = RunHandle(build_id=build_id, lines_total=lines_total, result=self._result)
+
+    @property
+    def over(self) -> bool:
+        """Whether the result is known."""
+        return self._result.done()
+
+    def saw(self, found: RemoteJob) -> Progressed | None:
+        """The machine named this program; the progress to tell when it went on."""
+        before, self.seen = self.lines_done, True
+        lines = int((found.share or 0.0) * self.lines_total)
+        self.lines_done = min(max(self.lines_done, lines, 1), self.lines_total)
+        if found.filament_mm is not None:
+            self._used_mm = max(self._used_mm, found.filament_mm)
+        if self.lines_done == before:
+            return None
+        return Progressed(
+            build_id=self.build_id, lines_done=self.lines_done, lines_total=self.lines_total
+        )
+
+    def end(self, outcome: str, *, reason: str = "", native_text: str = "") -> RunResult:
+        """Settle the result; the first settlement holds."""
+        if not self._result.done():
+            self._result.set_result(
+                RunResult(
+                    outcome=outcome,
+                    lines_done=self.lines_done,
+                    lines_total=self.lines_total,
+                    material_mm3=gcode.volume_mm3(self._used_mm, self._diameter),
+                    reason=reason,
+                    native_text=native_text,
+                )
+            )
+        return self._result.result()
