@@ -1,7 +1,6 @@
 """The commands service: the only writer of the log, on a NATS queue group of N copies."""
 
 import asyncio
-import signal
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -53,6 +52,7 @@ from ops.eventstore.rotation import KekRotation
 from ops.eventstore.secrets import SecretBucket
 from ops.founding import found, patiently
 from ops.hosting.entrance import first_admin
+from ops.hosting.service_loop import told_to_stop
 from ops.keys import token_keys
 from ops.messaging.administration import AdministrationDesk
 from ops.messaging.command_client import LOGIN
@@ -200,10 +200,7 @@ def main(settings: Settings) -> None:
 
 
 async def _until_told(settings: Settings) -> None:
-    stopping = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    await serve(settings, stopping)
+    await serve(settings, told_to_stop())
 
 
 async def serve(settings: Settings, stopping: asyncio.Event) -> None:

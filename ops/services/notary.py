@@ -3,9 +3,6 @@
 import asyncio
 import contextlib
 import os
-import signal
-import threading
-from collections.abc import AsyncIterator, Callable
 from typing import Final
 
 import structlog
@@ -17,6 +14,7 @@ from domain.shared.errors import ImeweError
 from ops.clock import SystemClock
 from ops.eventstore.chain import Flaw
 from ops.eventstore.client import Client
+from ops.hosting.service_loop import in_thread_beside, told_to_stop, until_told
 from ops.keys import token_keys
 from ops.messaging.administration import AdministrationDesk
 from ops.messaging.command_client import report_step
@@ -50,10 +48,7 @@ def main(settings: Settings) -> None:
 
 async def serve(settings: Settings) -> None:
     """Serve until told to stop."""
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
+    stopping, loop = told_to_stop(), asyncio.get_running_loop()
     async with contextlib.AsyncExitStack() as stack:
         app = await connect(settings, NAME)
         stack.push_async_callback(app.close)
@@ -84,13 +79,11 @@ async def serve(settings: Settings) -> None:
         )
         await desk.open()
         stack.push_async_callback(desk.close)
-        async with _thread(publisher.run, publisher.stop), _thread(notary.run, notary.stop) as end:
-            waiting = [asyncio.create_task(each.wait()) for each in (stopping, end)]
-            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-            for task in waiting:
-                task.cancel()
-    if not stopping.is_set():
-        raise RuntimeError("the notary ended by itself")
+        async with (
+            in_thread_beside(publisher.run, publisher.stop, patience_s=STOP_S),
+            in_thread_beside(notary.run, notary.stop, patience_s=STOP_S) as ended,
+        ):
+            await until_told(stopping, ended, what="the notary")
 
 
 class Announcement:
@@ -138,26 +131,3 @@ class Announcement:
                 await asyncio.sleep(AGAIN_S)
             else:
                 return
-
-
-@contextlib.asynccontextmanager
-async def _thread(
-    run: Callable[[], None], stop: Callable[[], None]
-) -> AsyncIterator[asyncio.Event]:
-    """A thread beside the loop, told to stop at the end; the event says that it ended."""
-    loop, ended = asyncio.get_running_loop(), asyncio.Event()
-
-    def to_its_end() -> None:
-        try:
-            run()
-        finally:
-            loop.call_soon_threadsafe(ended.set)
-
-    threading.Thread(target=to_its_end, daemon=True).start()
-    try:
-        yield ended
-    finally:
-        stop()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(STOP_S):
-                await ended.wait()

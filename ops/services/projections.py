@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import signal
 from functools import partial
 
 import structlog
@@ -10,6 +9,7 @@ import structlog
 from commands.tokens import Verifier
 from ops.clock import SystemClock
 from ops.eventstore.reader import LogReader
+from ops.hosting.service_loop import in_thread_beside, told_to_stop, until_told
 from ops.keys import token_keys
 from ops.messaging.administration import AdministrationDesk
 from ops.messaging.connection import connect
@@ -41,12 +41,9 @@ def main(settings: Settings) -> None:
 
 async def serve(settings: Settings) -> None:
     """Serve until told to stop."""
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
+    stopping = told_to_stop()
     client = await connect(settings, NATS_USER)
-    announcer = Announcer(client, loop)
+    announcer = Announcer(client, asyncio.get_running_loop())
     try:
         with log_reader(settings) as reader:
             runner = _runner(settings, reader, announcer)
@@ -102,23 +99,11 @@ def _desk(settings: Settings, runner: Runner, announcer: Announcer) -> Projectio
 
 async def _follow(runner: Runner, reader: LogReader, stopping: asyncio.Event) -> None:
     """The runner blocks, so it has a thread; the last batch is finished or rolled back."""
-    loop = asyncio.get_running_loop()
-    ended = asyncio.Event()
 
-    def run() -> None:
-        try:
-            runner.run()
-        finally:
-            loop.call_soon_threadsafe(ended.set)
+    def stop() -> None:
+        runner.stop()
+        reader.close()
 
-    in_thread(run)
-    log.info("projections follow the log")
-    waiting = [asyncio.create_task(each.wait()) for each in (stopping, ended)]
-    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-    runner.stop()
-    reader.close()
-    await asyncio.wait(waiting[1:], timeout=STOP_S)
-    for task in waiting:
-        task.cancel()
-    if not stopping.is_set():
-        raise RuntimeError("the runner ended by itself")
+    async with in_thread_beside(runner.run, stop, patience_s=STOP_S) as ended:
+        log.info("projections follow the log")
+        await until_told(stopping, ended, what="the runner")
