@@ -85,3 +85,9 @@ class ExtraMissingError(DeviceError):
     """A driver needs a library that is not installed."""
 
     code = "EXTRA_MISSING"
+
+
+class NotAuthorizedError(DeviceError):
+    """The machine does not accept the key or the password that it was given."""
+
+    code = "NOT_AUTHORIZED"
