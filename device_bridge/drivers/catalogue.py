@@ -17,6 +17,7 @@ from device_bridge import drivers as package
 from device_bridge.drivers.spec import DriverSpec, scheme_of
 from device_bridge.machines import MachineConfig
 from device_bridge.protocols import DeviceDriver
+from device_bridge.transports.tcp import host_and_port
 from domain.shared.errors import InvalidInputError
 
 OWN_FOLDER = "drivers"
@@ -67,6 +68,8 @@ def checked(machine: MachineConfig, spec: DriverSpec) -> MachineConfig:
             f"{scheme_of(machine.port)}",
             field="port",
         )
+    if scheme_of(machine.port) == "tcp":
+        host_and_port(machine.port)
     known = [option.name for option in spec.options]
     for name in machine.options:
         if name not in known:

@@ -35,7 +35,7 @@ from device_bridge.protocols import (
     TelemetrySample,
     Transport,
 )
-from device_bridge.transports.serial import SerialTransport
+from device_bridge.transports.choosing import BYTE_SCHEMES, boot_s, transport_to
 from domain.node.states import Availability, Execution
 
 ROUTINES = {"home": "$H"}
@@ -301,13 +301,13 @@ class GrblMachine(Driver[GrblState]):
 
 
 def _make(machine: MachineConfig) -> DeviceDriver:
-    return GrblMachine(SerialTransport(machine.port, baudrate=machine.baudrate))
+    return GrblMachine(transport_to(machine), boot_s=boot_s(machine))
 
 
 DRIVER = DriverSpec(
     name="grbl",
     title="Mills, routers and lasers with GRBL 1.1",
-    schemes=("serial",),
+    schemes=BYTE_SCHEMES,
     make=_make,
     quality=Quality.SILVER,
 )

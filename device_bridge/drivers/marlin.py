@@ -32,7 +32,7 @@ from device_bridge.protocols import (
     TelemetrySample,
     Transport,
 )
-from device_bridge.transports.serial import SerialTransport
+from device_bridge.transports.choosing import BYTE_SCHEMES, boot_s, transport_to
 from domain.node.states import Availability, Execution
 
 ROUTINES = {"home": "G28", "level": "G29"}
@@ -269,13 +269,13 @@ class MarlinPrinter(Driver[MarlinState]):
 
 
 def _make(machine: MachineConfig) -> DeviceDriver:
-    return MarlinPrinter(SerialTransport(machine.port, baudrate=machine.baudrate))
+    return MarlinPrinter(transport_to(machine), boot_s=boot_s(machine))
 
 
 DRIVER = DriverSpec(
     name="marlin",
     title="3D printers with Marlin 2",
-    schemes=("serial",),
+    schemes=BYTE_SCHEMES,
     make=_make,
     quality=Quality.SILVER,
 )

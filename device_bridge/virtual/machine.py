@@ -12,6 +12,7 @@ from device_bridge.virtual.grbl import VirtualGrbl
 from device_bridge.virtual.ledger import Ledger
 from device_bridge.virtual.marlin import VirtualMarlin
 from device_bridge.virtual.pty_port import PtyPort
+from device_bridge.virtual.tcp_port import TcpPort
 
 FIRMWARES: dict[str, type[VirtualMarlin] | type[VirtualGrbl]] = {
     "marlin": VirtualMarlin,
@@ -21,17 +22,21 @@ FIRMWARES: dict[str, type[VirtualMarlin] | type[VirtualGrbl]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MachinePlan:
-    """How one virtual machine is made. ``speed``: motion and heat run so many times faster."""
+    """How one virtual machine is made. ``speed``: motion and heat run so many times faster.
+
+    ``link``: ``pty`` or ``tcp``, which listens on 127.0.0.1.
+    """
 
     name: str
     dialect: str
     node_id: str = ""
     speed: float = 1.0
+    link: str = "pty"
     faults: list[dict[str, Any]] = field(default_factory=list)
 
 
 class VirtualMachine:
-    """A machine on a pty at ``folder/dev/<name>``, with its counts in ``folder/<name>.json``."""
+    """A machine on a pty at ``folder/dev/<name>`` or on TCP; counts in ``folder/<name>.json``."""
 
     def __init__(
         self, plan: MachinePlan, *, folder: Path, ended: Callable[[], None] = lambda: None
@@ -49,9 +54,14 @@ class VirtualMachine:
             speed=plan.speed,
             unplugged=self.unplug,
         )
-        self._port = PtyPort(
-            self.path, received=self.firmware.received, opened=self.firmware.opened
-        )
+        self._port: PtyPort | TcpPort = _port(plan, self.path, self.firmware)
+
+    @property
+    def address(self) -> str:
+        """What a host opens; a TCP port has its number once it is plugged in."""
+        if isinstance(self._port, TcpPort):
+            return f"tcp://127.0.0.1:{self._port.number}"
+        return str(self.path)
 
     def start(self) -> None:
         """Plug the cable in."""
@@ -69,5 +79,17 @@ class VirtualMachine:
         self._port.unplug()
         self._replug = asyncio.get_running_loop().call_later(for_s, self._port.plug)
 
+    def say(self, data: bytes) -> None:
+        """Put bytes on the wire that the firmware never meant."""
+        self._port.write(data)
+
     def _write(self, data: bytes) -> None:
         self._port.write(data)
+
+
+def _port(
+    plan: MachinePlan, path: Path, firmware: VirtualMarlin | VirtualGrbl
+) -> PtyPort | TcpPort:
+    if plan.link == "tcp":
+        return TcpPort(received=firmware.received, opened=firmware.opened)
+    return PtyPort(path, received=firmware.received, opened=firmware.opened)
