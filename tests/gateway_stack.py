@@ -15,7 +15,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import psutil
 from typer.testing import CliRunner, Result
 
 from commands.tokens import Signer
@@ -25,6 +24,7 @@ from ops.keys import token_keys
 from ops.messaging.connection import connect
 from ops.messaging.services import ping_all
 from ops.settings import CHECKOUT, Settings
+from tests.processes import alive
 
 START_S = 60.0
 STOP_S = 20.0
@@ -80,7 +80,7 @@ class Stack:
         try:
             while True:
                 for each in await ping_all(asking, wait=0.2):
-                    if each.name == service and psutil.pid_exists(each.pid):
+                    if each.name == service and alive(each.pid):
                         return each.pid
         finally:
             await asking.close()
@@ -99,9 +99,10 @@ def running_stack() -> Iterator[Stack]:
 
 
 @contextmanager
-def up(home: Path, *, told: Path) -> Iterator[Stack]:
+def up(home: Path, *options: str, told: Path) -> Iterator[Stack]:
     """``imewe up`` on a home until the end of the block; ``told`` takes what it prints."""
-    command = [sys.executable, "-P", "-m", "ops.cli.main", "up", "--home", str(home), "--json"]
+    words = ["up", "--home", str(home), "--json", *options]
+    command = [sys.executable, "-P", "-m", "ops.cli.main", *words]
     with told.open("w") as output:
         running = subprocess.Popen(command, stdout=output, stderr=subprocess.DEVNULL, cwd=CHECKOUT)
     try:

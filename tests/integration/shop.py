@@ -53,7 +53,7 @@ class Shop:
     def child(self, word: str) -> psutil.Process:
         """The newest direct child with ``word`` on its command line."""
         children = psutil.Process(self._process.pid).children()
-        found = [each for each in children if any(word in part for part in each.cmdline())]
+        found = [each for each in children if any(word in part for part in _words(each))]
         return max(found, key=lambda each: each.create_time())
 
     def end(self, number: signal.Signals) -> tuple[int, str]:
@@ -71,7 +71,7 @@ class Shop:
         return self._process.poll() is None
 
 
-def eventually(check: Callable[[], bool], *, within: float = 10.0) -> bool:
+def eventually(check: Callable[[], bool], *, within: float = 30.0) -> bool:
     """Whether ``check`` comes true in time; what it raises counts as not yet."""
     until = time.monotonic() + within
     while time.monotonic() < until:
@@ -84,15 +84,11 @@ def eventually(check: Callable[[], bool], *, within: float = 10.0) -> bool:
     return False
 
 
-def gone(processes: list[psutil.Process]) -> bool:
-    return not [each for each in processes if alive(each)]
-
-
-def alive(process: psutil.Process) -> bool:
+def _words(process: psutil.Process) -> list[str]:
     try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
+        return process.cmdline()
+    except psutil.Error:  # it ended meanwhile
+        return []
 
 
 def is_root() -> bool:

@@ -17,6 +17,7 @@ from domain.shared.errors import InvalidInputError, UnavailableError
 from ops.demo.models.make_models import FOLDER
 from ops.fabrication.geometry import WorkerGeometry
 from ops.fabrication.processes import Worker
+from tests.processes import until_gone
 
 ROOT = Path(__file__).parents[2]
 MEMORY = 1024**3
@@ -46,14 +47,6 @@ async def started(worker: Worker) -> int:
             return worker.pid
         await asyncio.sleep(0.01)
     pytest.fail("no worker was started")
-
-
-async def gone(pid: int) -> None:
-    for _ in range(100):
-        if not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
-            return
-        await asyncio.sleep(0.05)
-    pytest.fail(f"process {pid} is still there")
 
 
 @pytest.mark.parametrize("suffix", ["stl", "obj"])
@@ -206,7 +199,7 @@ async def test_a_file_that_takes_too_long_ends_the_worker_not_the_service(tmp_pa
         pid = await started(worker)
         with pytest.raises(UnavailableError, match=r"longer than 0\.3 s"):
             await asking
-        await gone(pid)
+        await until_gone(pid)
         assert worker.pid is None
     finally:
         await worker.close()
@@ -220,7 +213,7 @@ async def test_an_idle_worker_ends_by_itself_and_the_next_request_starts_another
     await worker.ask(request)
     pid = worker.pid
     assert pid is not None
-    await gone(pid)
+    await until_gone(pid)
     assert worker.pid is None
     assert (await worker.ask(request))["process"] == "mill"
     await worker.close()
@@ -267,4 +260,4 @@ async def test_no_worker_outlives_a_service_that_is_killed(tmp_path: Path) -> No
     await asyncio.sleep(0.3)
     service.kill()
     await service.wait()
-    await gone(pid)
+    await until_gone(pid)

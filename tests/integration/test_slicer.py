@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
 
-import psutil
 import pytest
 import trimesh
 from nats.aio.client import Client
@@ -27,6 +26,7 @@ from ops.messaging.connection import connect
 from ops.messaging.server import EmbeddedNats
 from ops.messaging.streams import ensure_app_streams
 from ops.settings import Settings
+from tests.processes import until_gone
 
 ORG = "org-1"
 PROFILE = slice_profile("PLA", {"max_size": {"x": 250, "y": 210, "z": 210}})
@@ -206,13 +206,7 @@ async def test_a_slicer_that_hangs_is_ended_with_all_it_started(
     slicer = PrusaSlicer(store, programs=(str(hanging),), worker=worker)
     with pytest.raises(UnavailableError, match="longer than 2 s"):
         await slicer.slice(await stored(store, "hex_knob.stl"), PROFILE, organisation_id=ORG)
-    pid = int(noted.read_text())
-    for _ in range(60):
-        if not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
-            break
-        await asyncio.sleep(0.05)
-    else:
-        pytest.fail("the slicer is still there")
+    await until_gone(int(noted.read_text()))
 
 
 async def test_a_slicer_runs_for_a_user_without_a_home(
