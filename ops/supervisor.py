@@ -1,15 +1,17 @@
 """``imewe up``: the embedded servers and our services on one machine, kept running.
 
 Everything is a child of this process and dies with it. Order of start: nats-server, streams,
-PostgreSQL, migrations, services; of stop: the reverse, within ten seconds.
+PostgreSQL, migrations, services, what these must prepare for; of stop: the reverse, within ten
+seconds.
 """
 
 import asyncio
 import signal
 import socket
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -129,9 +131,14 @@ class Supervisor:
         settle_http_port(self._settings)
         admin = first_admin(self._settings)
         for unit in self._services:
-            await self._first_start(unit)
+            if unit.prepare is None:
+                await self._first_start(unit)
         await self._gateway_answers()
         await self._services_answer()
+        for unit in self._services:
+            if unit.prepare is not None:
+                await asyncio.to_thread(unit.prepare)
+                await self._first_start(unit)
         self._announce(ready(self._settings, {"mail": admin.mail, "password": admin.password}))
         await asyncio.gather(*self._tasks)
 
@@ -247,9 +254,13 @@ def ready(settings: Settings, admin: dict[str, str]) -> Ready:
 
 
 def services(
-    settings: Settings, names: Sequence[str] = SERVICES, *, verbose: bool = False
+    settings: Settings,
+    names: Sequence[str] = SERVICES,
+    *,
+    verbose: bool = False,
+    prepare: Mapping[str, Callable[[], None]] = MappingProxyType({}),
 ) -> list[ServiceProcess]:
-    """Our services as child processes."""
+    """Our services as child processes; ``prepare``: see ``ServiceProcess``."""
     return [
         ServiceProcess(
             name,
@@ -257,6 +268,7 @@ def services(
             settings.home,
             verbose=verbose,
             registers=name in SERVICES,
+            prepare=prepare.get(name),
         )
         for name in names
     ]

@@ -19,6 +19,8 @@ from device_bridge.virtual.meter import VirtualMeter
 from domain.ports import CommandPort
 from domain.shared.errors import ImeweError, InvalidInputError
 
+PLANS = "virtual-shop.json"
+"""In the home: the machines of its virtual shop."""
 ATTENDANT = "virtual attendant"
 CLEARING_S = 1.0
 CLEARING_TRIES = 30
@@ -116,7 +118,10 @@ def read_plans(path: Path) -> list[MachinePlan]:
     try:
         return [MachinePlan(**plan) for plan in json.loads(path.read_text())["machines"]]
     except (OSError, ValueError, KeyError, TypeError) as problem:
-        raise InvalidInputError(f"{path.name} cannot be read: {problem}") from problem
+        raise InvalidInputError(
+            f"{path.name} cannot be read: {problem}",
+            remedy=f"mend or move {path}; without one, imewe up --virtual-shop makes one",
+        ) from problem
 
 
 def write_plans(path: Path, plans: list[MachinePlan]) -> None:

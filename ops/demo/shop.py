@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from device_bridge.virtual.shop import write_plans
+from device_bridge.virtual.shop import PLANS, write_plans
 from domain.shared.errors import ImeweError
 from ops.cli.client import Client
 from ops.demo.scene import MACHINES, Machine
@@ -43,7 +43,7 @@ def furnish(portal: Client, home: Path, machines: Sequence[Machine] = MACHINES) 
         plans.append(machine.plan(node_id))
         _stock(portal, node_id, machine)
         portal.command(CLEAR, {"nodeId": node_id})
-    write_plans(home / "virtual-shop.json", plans)
+    write_plans(home / PLANS, plans)
     return names
 
 

@@ -1,7 +1,7 @@
 """What the supervisor keeps running: servers and services, seen alike."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -33,7 +33,8 @@ class Unit(Protocol):
 class ServiceProcess:
     """One of our own services as a child process; ``verbose`` leaves its log on our stderr.
 
-    ``registers``: once it serves, it answers in the NATS services protocol.
+    ``registers``: once it serves, it answers in the NATS services protocol. ``prepare`` is done
+    before its first start, once all that has nothing to prepare answers; it may block and refuse.
     """
 
     def __init__(
@@ -44,9 +45,11 @@ class ServiceProcess:
         *,
         verbose: bool = False,
         registers: bool = False,
+        prepare: Callable[[], None] | None = None,
     ) -> None:
         self._name = name
         self.registers = registers
+        self.prepare = prepare
         self._program = Program(
             command=command,
             log=None if verbose else log_folder(home) / f"{name}.log",

@@ -5,18 +5,16 @@ machines into ``home/machines.json`` for the bridge.
 """
 
 import asyncio
-import signal
 
 import structlog
 
 from device_bridge.machines import read_machines, write_machines
-from device_bridge.virtual.shop import VirtualAttendant, VirtualShop, configs, read_plans
+from device_bridge.virtual.shop import PLANS, VirtualAttendant, VirtualShop, configs, read_plans
+from ops.hosting.service_loop import told_to_stop
 from ops.messaging.accounts import EMBEDDED_BRIDGE
 from ops.messaging.command_client import NatsCommandClient
 from ops.messaging.connection import connect
 from ops.settings import Settings
-
-PLANS = "virtual-shop.json"
 
 log = structlog.get_logger()
 
@@ -28,9 +26,7 @@ def main(settings: Settings) -> None:
 
 async def serve(settings: Settings) -> None:
     """Run every machine of the plan; the attendant speaks for the embedded bridge."""
-    stopping = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    stopping = told_to_stop()
     plans = read_plans(settings.home / PLANS)
     folder = settings.home / "run"
     client = await connect(settings, "bridge")
