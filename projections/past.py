@@ -30,15 +30,17 @@ def drop_past(schema: str) -> str:
 
 
 def history_definition(table: Table[Any]) -> str:
-    """DDL of the table that keeps states or amounts; empty where there is none."""
+    """DDL of the table that keeps states or amounts, without its key; empty where there is none."""
     if not table.history:
         return ""
     kept = [column for column in table.columns if column.name in table.history_names]
     columns = ", ".join(column.definition for column in kept)
-    return (
-        f"CREATE TABLE {table.name}_history"
-        f" ({columns}, as_of bigint NOT NULL, PRIMARY KEY ({', '.join(table.key)}, as_of));"
-    )
+    return f"CREATE TABLE {table.name}_history ({columns}, as_of bigint NOT NULL);"
+
+
+def history_key(table: Table[Any]) -> str:
+    """DDL of that table's key, its only index."""
+    return f"ALTER TABLE {table.name}_history ADD PRIMARY KEY ({', '.join(table.key)}, as_of);"
 
 
 def past_definition(schema: str, tables: Iterable[Table[Any]]) -> str:

@@ -3,25 +3,51 @@
 Tables are named without their schema; the caller's ``search_path`` says which version is meant.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import psycopg
 from psycopg.rows import TupleRow
 
-from projections.past import history_definition
+from projections.copying import copied
+from projections.past import history_definition, history_key
 from projections.rows import Need, Rows
-from projections.table import Key, Table
+from projections.table import Column, Key, Table
 
 Cursor = psycopg.Cursor[TupleRow]
 
 
 def definition(table: Table[Any], *, past: bool = True) -> str:
     """DDL of a table, of its indexes and, unless its past shall not be kept, of its history."""
+    keys = "".join(text for _, text in later_keys(table, past=past))
+    return bare_definition(table, past=past) + keys
+
+
+def bare_definition(table: Table[Any], *, past: bool = True) -> str:
+    """DDL of the same without ``later_keys``."""
     columns = ", ".join(column.definition for column in table.columns)
-    text = f"CREATE TABLE {table.name} ({columns}, PRIMARY KEY ({', '.join(table.key)}));"
-    text += "".join(f"CREATE INDEX ON {table.name} ({each});" for each in table.indexes)
-    return text + (history_definition(table) if past else "")
+    history = history_definition(table) if past else ""
+    if table.only_appended:
+        return f"CREATE TABLE {table.name} ({columns});{history}"
+    key = f", PRIMARY KEY ({', '.join(table.key)})"
+    return f"CREATE TABLE {table.name} ({columns}{key});{_indexes(table)}{history}"
+
+
+def later_keys(table: Table[Any], *, past: bool = True) -> Iterator[tuple[str, str]]:
+    """Tables that only grow, and DDL of their keys and indexes.
+
+    Nobody looks anything up there while they are filled, and one sort of all rows is much less
+    work than a place in the index for each.
+    """
+    if table.only_appended:
+        key = f"ALTER TABLE {table.name} ADD PRIMARY KEY ({', '.join(table.key)});"
+        yield table.name, key + _indexes(table)
+    if table.history and past:
+        yield f"{table.name}_history", history_key(table)
+
+
+def _indexes(table: Table[Any]) -> str:
+    return "".join(f"CREATE INDEX ON {table.name} ({each});" for each in table.indexes)
 
 
 def prefetch(cursor: Cursor, needs: Iterable[Need], rows: Rows) -> None:
@@ -42,15 +68,17 @@ def prefetch(cursor: Cursor, needs: Iterable[Need], rows: Rows) -> None:
 
 def write(cursor: Cursor, rows: Rows, *, past: bool = True) -> None:
     """Write everything that a batch did; without ``past`` no history."""
+    for table, fresh in rows.fresh():
+        _copy(cursor, table.name, table.columns, map(table.values, fresh))
     for table, changed in rows.changed():
         _upsert(cursor, table, changed, "{0} = EXCLUDED.{0}")
     for table, sums in rows.sums():
         _upsert(cursor, table, sums, f"{{0}} = {table.name}.{{0}} + EXCLUDED.{{0}}")
     for table, lines in rows.lines() if past else ():
-        name = f"{table.name}_history"
-        _copy(cursor, name, table.history_names, table.history_cells(lines))
+        columns, states = table.history_columns, table.history_values(lines)
+        _copy(cursor, f"{table.name}_history", columns, states)
     for table, appended in rows.appended():
-        _copy(cursor, table.name, table.names, table.cells(appended))
+        _copy(cursor, table.name, table.columns, map(table.values, appended))
 
 
 def _upsert(cursor: Cursor, table: Table[Any], rows: list[Any], assignment: str) -> None:
@@ -68,7 +96,10 @@ def _array(column: Any) -> str:
     return "%s::text[]::jsonb[]" if column.type == "jsonb" else f"%s::{column.type}[]"
 
 
-def _copy(cursor: Cursor, name: str, columns: Iterable[str], cells: list[list[Any]]) -> None:
-    with cursor.copy(f"COPY {name} ({', '.join(columns)}) FROM STDIN".encode()) as copy:
-        for row in zip(*cells, strict=True):
-            copy.write_row(row)
+def _copy(
+    cursor: Cursor, name: str, columns: Sequence[Column], rows: Iterable[tuple[Any, ...]]
+) -> None:
+    text = copied(columns, rows)
+    names = ", ".join(column.name for column in columns)
+    with cursor.copy(f"COPY {name} ({names}) FROM STDIN".encode()) as copy:
+        copy.write(text)

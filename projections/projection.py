@@ -1,6 +1,7 @@
 """What a projection is: a pure fold of events into rows, and the tables that hold them."""
 
 from collections.abc import Iterable
+from itertools import chain
 from typing import Any, ClassVar
 
 from eventsourcing.utils import get_topic
@@ -8,7 +9,7 @@ from eventsourcing.utils import get_topic
 from domain.shared.aggregate import Fact
 from domain.shared.recorded import RecordedEvent
 from projections.past import past_definition
-from projections.postgres import Cursor, definition, write
+from projections.postgres import Cursor, bare_definition, definition, later_keys, write
 from projections.rows import Need, Rows
 from projections.table import Table
 
@@ -25,14 +26,28 @@ class Projection:
     topics: ClassVar[frozenset[str]]
     tables: ClassVar[tuple[Table[Any], ...]]
 
+    keeps_past: ClassVar[bool] = True
+    """Whether the histories are kept."""
+
     @property
     def schema(self) -> str:
         """DDL of all tables."""
-        return "\n".join(definition(table) for table in self.tables)
+        return "\n".join(definition(table, past=self.keeps_past) for table in self.tables)
+
+    @property
+    def bare_schema(self) -> str:
+        """The same without ``later_keys``, to be filled faster."""
+        return "\n".join(bare_definition(table, past=self.keeps_past) for table in self.tables)
+
+    @property
+    def later_keys(self) -> dict[str, str]:
+        """DDL of keys and indexes of tables that only grow, by table."""
+        found = (later_keys(table, past=self.keeps_past) for table in self.tables)
+        return dict(chain.from_iterable(found))
 
     def past(self, schema: str) -> str:
         """DDL of the views of what was so in ``schema`` at a position; see ``past``."""
-        return past_definition(schema, self.tables)
+        return past_definition(schema, self.tables) if self.keeps_past else ""
 
     @property
     def kinds(self) -> frozenset[str]:
@@ -49,7 +64,7 @@ class Projection:
 
     def flush(self, cursor: Cursor, rows: Rows) -> None:
         """Write what the folds of a batch did, set-based."""
-        write(cursor, rows)
+        write(cursor, rows, past=self.keeps_past)
 
 
 def topics_of(*aggregates: type[Any]) -> frozenset[str]:

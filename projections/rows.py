@@ -37,15 +37,20 @@ class Rows:
 
     def __init__(self) -> None:
         self._rows: dict[Table[Any], dict[Key, Any]] = {}
+        self._new_rows: dict[tuple[Table[Any], Key], Any] = {}
+        self._new_lines: list[tuple[Table[Any], Any]] = []
+        self._new_sums: list[tuple[Table[Any], Key, Mapping[str, int]]] = []
+        self._new_touched: list[str] = []
+        self._begin()
+
+    def _begin(self) -> None:
+        """Nothing is to be written."""
+        self._fresh: dict[Table[Any], dict[Key, Any]] = {}
         self._changed: dict[Table[Any], dict[Key, Any]] = {}
         self._lines: dict[Table[Any], list[Line]] = {}
         self._appended: dict[Table[Any], list[Any]] = {}
         self._sums: dict[Table[Any], dict[Key, dict[str, int]]] = {}
         self._touched: dict[str, None] = {}
-        self._new_rows: dict[tuple[Table[Any], Key], Any] = {}
-        self._new_lines: list[tuple[Table[Any], Any]] = []
-        self._new_sums: list[tuple[Table[Any], Key, Mapping[str, int]]] = []
-        self._new_touched: list[str] = []
 
     # what a fold asks and says
 
@@ -143,10 +148,17 @@ class Rows:
         """Announced ids, each once."""
         return list(self._touched)
 
+    def fresh(self) -> Iterator[tuple[Table[Any], list[Any]]]:
+        """Rows that are known not to be stored yet, by table."""
+        for table, rows in self._fresh.items():
+            if rows:
+                yield table, list(rows.values())
+
     def changed(self) -> Iterator[tuple[Table[Any], list[Any]]]:
         """Rows to upsert, by table, in the order of their keys: two writers lock alike."""
         for table, rows in self._changed.items():
-            yield table, [rows[key] for key in sorted(rows)]
+            if rows:
+                yield table, [rows[key] for key in sorted(rows)]
 
     def lines(self) -> Iterator[tuple[Table[Any], list[Line]]]:
         """What the history takes, by table."""

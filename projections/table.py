@@ -1,6 +1,6 @@
 """Tables described by their row classes: columns, types and keys follow from the dataclass."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
 from enum import Enum
@@ -66,7 +66,8 @@ class Table(Generic[R]):
     """Where rows of one class lie. ``indexes`` are column lists.
 
     ``fixed`` are columns that never differ between two states of a row, beside its key: its past
-    is not kept, and conditions on it are as fast in the past as in the present.
+    is not kept, and conditions on it are as fast in the past as in the present. ``sought``: folds
+    look up rows that they added, though they never change.
     """
 
     row: type[R]
@@ -75,6 +76,7 @@ class Table(Generic[R]):
     indexes: tuple[str, ...] = ()
     past: Past = Past.STATES
     fixed: tuple[str, ...] = ()
+    sought: bool = False
 
     @cached_property
     def columns(self) -> tuple[Column, ...]:
@@ -101,6 +103,11 @@ class Table(Generic[R]):
         return lambda row: (single(row),)
 
     @property
+    def only_appended(self) -> bool:
+        """Whether folds never look here nor write a row again."""
+        return self.past is Past.GROWS and not self.sought
+
+    @property
     def history(self) -> bool:
         """Whether what was so before lies in a table of its own, ``<name>_history``."""
         return self.past in {Past.STATES, Past.SUMS}
@@ -113,9 +120,16 @@ class Table(Generic[R]):
         )
 
     @cached_property
-    def history_names(self) -> tuple[str, ...]:
+    def history_columns(self) -> tuple[Column, ...]:
         """Columns of the history; ``as_of`` is the position from which a state is so."""
-        return (*self.key, *(column.name for column in self.moving), "as_of")
+        known = {column.name: column for column in self.columns}
+        keys = (known[name] for name in self.key)
+        return (*keys, *self.moving, Column("as_of", "bigint", nullable=False))
+
+    @cached_property
+    def history_names(self) -> tuple[str, ...]:
+        """Names of the history's columns."""
+        return tuple(column.name for column in self.history_columns)
 
     @cached_property
     def fixed_of(self) -> Callable[[R], Any] | None:
@@ -126,13 +140,10 @@ class Table(Generic[R]):
         """Columns of values that PostgreSQL takes."""
         return _cells(self.columns, map(self.values, rows))
 
-    def history_cells(self, states: Sequence[tuple[int, R]]) -> list[list[Any]]:
-        """The same of states with their positions, for the history."""
-        names = self.history_names[:-1]
-        kept = [column for name in names for column in self.columns if column.name == name]
-        values = attrgetter(*names)
-        found = _cells(kept, (values(row) for _, row in states))
-        return [*found, [position for position, _ in states]]
+    def history_values(self, states: Iterable[tuple[int, R]]) -> Iterator[tuple[Any, ...]]:
+        """What the history keeps of states with their positions, in the order of its columns."""
+        values = attrgetter(*self.history_names[:-1])
+        return ((*values(row), position) for position, row in states)
 
     def type_of(self, column: str) -> str:
         """PostgreSQL's type of a column."""

@@ -32,8 +32,6 @@ from ops.projecting.places import Connection
 from ops.projecting.rebuild import rebuild
 from ops.settings import Settings
 from projections.jobs.projector import Jobs
-from projections.postgres import Cursor, definition, write
-from projections.rows import Rows
 
 GOAL_LIVE, GOAL_PAST = 30.0, 20.0
 ORDERS = 200
@@ -52,16 +50,7 @@ class LiveOnly(Jobs):
 
     name = "jobs_live"
 
-    @property
-    def schema(self) -> str:
-        return "\n".join(definition(table, past=False) for table in self.tables)
-
-    def past(self, schema: str) -> str:
-        """Nothing is kept."""
-        return ""
-
-    def flush(self, cursor: Cursor, rows: Rows) -> None:
-        write(cursor, rows, past=False)
+    keeps_past = False
 
 
 def run(folder: Path, *, orders: int = ORDERS, rounds: int = ROUNDS) -> list[BenchResult]:

@@ -1,6 +1,6 @@
 """One batch of events into one projection: rows, position and parked keys in one transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -94,11 +94,16 @@ def apply(
             connection, projection, schema, batch, stand=stand, parked=parked, error=error
         )
     parked.update(folded.parked)
+    say_parked(projection, folded)
+    return folded.touched
+
+
+def say_parked(projection: Projection, folded: Folded) -> None:
+    """Tell the log of this process which aggregates a batch left."""
     for key, (position, reason) in folded.parked.items():
         log.error(
             "parked", projection=projection.name, key=key, stale_since=position, reason=reason
         )
-    return folded.touched
 
 
 def _narrow(
@@ -169,21 +174,38 @@ def move(cursor: Cursor, schema: str, stand: Stand, *, upto: int) -> None:
 def fold(
     cursor: Cursor, projection: Projection, batch: Batch, *, parked: set[str]
 ) -> tuple[Rows, Folded]:
-    """Fold in memory what concerns the projection."""
+    """Fold in memory what concerns the projection, the rows that it needs looked up."""
     rows = Rows()
-    folded = Folded()
-    wanted = [event for event in batch.events if event.topic in projection.topics]
+    wanted = wanted_of(projection, batch)
     prefetch(cursor, (need for event in wanted for need in projection.needs(event)), rows)
-    for event in wanted:
+    return rows, fold_into(rows, projection, batch, parked=parked)
+
+
+def wanted_of(projection: Projection, batch: Batch) -> list[RecordedEvent]:
+    """The events that concern a projection."""
+    return [event for event in batch.events if event.topic in projection.topics]
+
+
+def fold_into(
+    rows: Rows, projection: Projection, batch: Batch, *, parked: Collection[str]
+) -> Folded:
+    """Fold what concerns the projection into rows of which those that it needs are loaded."""
+    folded = Folded()
+    for event in wanted_of(projection, batch):
         _fold_one(projection, rows, folded, event, parked=parked)
     if batch.unreadable and batch.unreadable.kind in projection.kinds:
         park(folded, batch.unreadable, parked=parked)
     folded.touched = rows.touched
-    return rows, folded
+    return folded
 
 
 def _fold_one(
-    projection: Projection, rows: Rows, folded: Folded, event: RecordedEvent, *, parked: set[str]
+    projection: Projection,
+    rows: Rows,
+    folded: Folded,
+    event: RecordedEvent,
+    *,
+    parked: Collection[str],
 ) -> None:
     key = str(event.aggregate_id)
     if key in parked or key in folded.parked:
@@ -199,7 +221,7 @@ def _fold_one(
         rows.keep(event.position)
 
 
-def park(folded: Folded, event: Unreadable, *, parked: set[str]) -> None:
+def park(folded: Folded, event: Unreadable, *, parked: Collection[str]) -> None:
     """Leave an aggregate from an event on that cannot be decoded."""
     if event.aggregate_id in parked or event.aggregate_id in folded.parked:
         folded.skipped[event.aggregate_id] = folded.skipped.get(event.aggregate_id, 0) + 1

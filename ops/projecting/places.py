@@ -125,15 +125,17 @@ def create(
     *,
     by: str = ITSELF,
     unattended: bool = False,
+    bare: bool = False,
 ) -> None:
-    """Make an empty schema at position 0; what a killed builder left there goes first."""
+    """Make an empty schema at position 0; what a killed builder left there goes first. ``bare``:
+    for a builder, without the keys that it makes at the end."""
     name = sql.Identifier(schema)
     with connection.transaction():
         connection.execute("DELETE FROM imewe.positions WHERE schema = %s", [schema])
         connection.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(name))
         connection.execute(sql.SQL("CREATE SCHEMA {}").format(name))
         look_at(connection, schema)
-        connection.execute(projection.schema.encode())
+        connection.execute((projection.bare_schema if bare else projection.schema).encode())
         connection.execute(projection.past(schema).encode())
         connection.execute(
             "INSERT INTO imewe.positions (schema, position) VALUES (%s, 0)", [schema]

@@ -29,19 +29,21 @@ class EventSource(Protocol):
         """Wait until there may be more, at most ``timeout`` seconds."""
 
 
-def ahead(source: EventSource, after: int) -> Generator[Batch, None, None]:
+def ahead(
+    source: EventSource, after: int, *, limit: int = BATCH_LIMIT
+) -> Generator[Batch, None, None]:
     """All batches behind a position; the next is read while the one before is folded."""
     with ThreadPoolExecutor(1, thread_name_prefix="read ahead") as reading:
-        coming = reading.submit(next_batch, source, after)
+        coming = reading.submit(next_batch, source, after, limit=limit)
         while (batch := coming.result()) is not None:
-            coming = reading.submit(next_batch, source, batch.upto)
+            coming = reading.submit(next_batch, source, batch.upto, limit=limit)
             yield batch
 
 
-def next_batch(source: EventSource, after: int) -> Batch | None:
+def next_batch(source: EventSource, after: int, *, limit: int = BATCH_LIMIT) -> Batch | None:
     """What follows a position, or ``None`` at the end of the log."""
     try:
-        events = source.read(after, BATCH_LIMIT)
+        events = source.read(after, limit)
     except PoisonEventError as error:
         poison = Unreadable(error.position, error.kind, str(error.aggregate_id), error.reason)
         return Batch((), error.position, poison)

@@ -41,7 +41,9 @@ CONTRIBUTIONS = Table(
     indexes=("organisation_id, position",),
     past=Past.GROWS,
 )
-INTERVALS = Table(IntervalRow, "intervals", ("node_id", "what", "position"), past=Past.GROWS)
+INTERVALS = Table(
+    IntervalRow, "intervals", ("node_id", "what", "position"), past=Past.GROWS, sought=True
+)
 DOWNTIMES = Table(
     DowntimeRow,
     "downtimes",
