@@ -18,6 +18,9 @@ from device_bridge.journal import Journal, Report
 from device_bridge.machines import MachineConfig, meter_for, read_machines
 from device_bridge.outbox import Courier
 from device_bridge.protocols import DeviceDriver, WorkQueue
+from device_bridge.safety.by_hand import raw_stop
+from device_bridge.safety.desk import ALL, open_desk
+from device_bridge.safety.latches import FOLDER, Latches
 from device_bridge.session import Session
 from device_bridge.telemetry.sampler import Sampler
 from domain.ports import ArtifactStore, Clock, CommandPort, TelemetryFeed
@@ -65,6 +68,7 @@ class Agent:
         self._heartbeat = heartbeat
         self._journal = Journal(folder / "bridge" / "journal.db", clock=clock)
         self._courier = Courier(self._journal, commands, refused=self._refused)
+        self._latches = Latches(folder / "bridge" / FOLDER)
         self._places: dict[str, Place] = {}
         self._configs: dict[str, MachineConfig] = {}
         self._requests: set[asyncio.Task[None]] = set()
@@ -78,19 +82,24 @@ class Agent:
         if forgotten := await self._journal.prune():
             self._log.info("old_builds_forgotten", builds=forgotten)
         shutil.rmtree(self._spool, ignore_errors=True)  # programs of an earlier life
-        beat_at = 0.0
         try:
-            while True:
-                await self._look_at_machines()
-                self._check()
-                if monotonic() >= beat_at:
-                    beat_at = monotonic() + HEARTBEAT_S
-                    await self._beat()
-                await asyncio.sleep(LOOK_S)
+            async with open_desk(self._spool.parent, self.stop_here):
+                await self._work()
         finally:
             for node_id in list(self._places):
                 await self._drop(node_id)
             await self._journal.close()
+            self._latches.close()
+
+    async def _work(self) -> None:
+        beat_at = 0.0
+        while True:
+            await self._look_at_machines()
+            self._check()
+            if monotonic() >= beat_at:
+                beat_at = monotonic() + HEARTBEAT_S
+                await self._beat()
+            await asyncio.sleep(LOOK_S)
 
     async def control(self, verb: str, request: dict[str, Any]) -> dict[str, Any]:
         """A request of the core about one machine; refusals come back as ``error``.
@@ -125,6 +134,13 @@ class Agent:
         receipt = await place.session.emergency_stop(stopped_by)
         self._log.warning("emergency_stop", node_id=node_id, **receipt.as_json())
         return {"ok": True, "node_id": node_id, **receipt.as_json()}
+
+    async def stop_here(self, node_id: str, stopped_by: str) -> list[dict[str, Any]]:
+        """Stop one machine, or ``all`` of them at once, and say of each what it answered."""
+        nodes = list(self._places) if node_id == ALL else [node_id]
+        return list(
+            await asyncio.gather(*(self.emergency_stop(node, stopped_by) for node in nodes))
+        )
 
     def _begin(self, place: Place, verb: str, build_id: str) -> None:
         if verb not in {"pause", "resume", "cancel"}:
@@ -184,6 +200,8 @@ class Agent:
             sampler=sampler,
             energy=energy,
             virtual=machine.virtual,
+            latches=self._latches,
+            raw_stop=raw_stop(machine),
         )
         dispatcher = Dispatcher(
             session,

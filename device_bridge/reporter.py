@@ -8,7 +8,6 @@ from device_bridge.outbox import Courier
 from device_bridge.protocols import (
     DeviceIdentity,
     DeviceStatus,
-    EStopReceipt,
     Progressed,
     TelemetrySample,
 )
@@ -70,11 +69,6 @@ class Reporter:
         """Readings; only a crossed limit is told."""
         if self._deadband.measured(sample.metrics):
             self.observed(status)
-
-    def stopped(self, receipt: EStopReceipt, stopped_by: str) -> None:
-        """An emergency stop was done."""
-        latency = round(receipt.latency_ms)
-        self._say("RecordEmergencyStop", stopped_by=stopped_by, latency_ms=latency)
 
     def begins(self, work: Work) -> None:
         """A new build: it starts when the machine acknowledges something; progress is 0."""

@@ -34,6 +34,8 @@ from device_bridge.protocols import (
     StatusChanged,
 )
 from device_bridge.reporter import Reporter
+from device_bridge.safety.latches import Latches
+from device_bridge.safety.stops import RawStop, Stops
 from device_bridge.session_state import SessionState
 from device_bridge.telemetry.sampler import Sampler
 from device_bridge.work import Work
@@ -60,6 +62,8 @@ class Session:
         sampler: Sampler,
         energy: EnergyCount,
         virtual: bool,
+        latches: Latches,
+        raw_stop: RawStop,
     ) -> None:
         self.node_id = node_id
         self.state = SessionState.DISCONNECTED
@@ -75,8 +79,16 @@ class Session:
         self._connected = False
         self._complaint = ""
         self._turn = asyncio.Lock()
+        self._stops = Stops(
+            node_id,
+            driver,
+            latches,
+            post=lambda name, payload: courier.post(node_id, name, payload),
+            raw=raw_stop,
+        )
         self._unlatched = asyncio.Event()
-        self._unlatched.set()
+        if not self._stops.latched:
+            self._unlatched.set()
         self._heat = HeatGuard(node_id, driver)
         self._ready = asyncio.Event()
         self._log = structlog.get_logger("bridge.session").bind(node_id=node_id)
@@ -89,8 +101,9 @@ class Session:
 
     @property
     def status(self) -> DeviceStatus:
-        """The machine's last known status."""
-        return self._driver.get_status()
+        """The machine's last known status; a stop that nobody cleared outlasts the driver."""
+        status = self._driver.get_status()
+        return status.but(emergency_stop=EmergencyStop.TRIGGERED) if self._stops.latched else status
 
     @property
     def _latched(self) -> bool:
@@ -110,6 +123,10 @@ class Session:
 
     async def run(self) -> None:
         """Keep the machine connected; cancel to stop."""
+        if self._stops.latched:
+            self.state = SessionState.STOPPED
+            self._reporter.observed(self.status)
+            await self._stops.recall()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._reporter.run())
             group.create_task(self._stay_connected())
@@ -168,12 +185,11 @@ class Session:
         await self._driver.cancel()
 
     async def emergency_stop(self, stopped_by: str) -> EStopReceipt:
-        """Stop first, record after."""
+        """Stop first, record after; latched from here on, whatever the machine answers."""
         self._unlatched.clear()
-        receipt = await self._driver.emergency_stop()
+        receipt = await self._stops.stop(stopped_by)
         self.state = SessionState.STOPPED
         self._ready.clear()
-        self._reporter.stopped(receipt, stopped_by)
         return receipt
 
     async def clear_fault(self, operator: str, *, keep_stop: bool = False) -> None:
@@ -191,7 +207,9 @@ class Session:
             if self._work is not None:
                 raise MachineBusyError("a build is still on the machine")
             self._connected = False
+            await self._stops.hush()
             identity = await self._driver.clear_fault(operator)
+            await self._stops.lift()
             await self._introduce(identity)
             self._connected = True
         self._unlatched.set()
@@ -330,6 +348,7 @@ class Session:
 
     async def close(self) -> None:
         """Leave the machine as it is and give the port back."""
+        await self._stops.close()
         with contextlib.suppress(DeviceError):
             await self._driver.disconnect()
         self._energy.close()

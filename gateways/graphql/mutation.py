@@ -11,6 +11,7 @@ from gateways.graphql.context import Info
 from gateways.graphql.correcting import CorrectingMutation
 from gateways.graphql.erasure import ErasureMutation
 from gateways.graphql.fields import resolved
+from gateways.graphql.fleet_stop import FleetStopMutation
 from gateways.graphql.inputs import NodeProfileInput, SubmitJobInput
 from gateways.graphql.payloads import (
     AccountPayload,
@@ -36,7 +37,13 @@ CommandId = Annotated[
 
 
 @strawberry.type(description="What can be done.")
-class Mutation(CorrectingMutation, ErasureMutation, ProofMutation, ProjectionMutation):
+class Mutation(
+    CorrectingMutation,
+    ErasureMutation,
+    FleetStopMutation,
+    ProjectionMutation,
+    ProofMutation,
+):
     @resolved("Exchange mail and password for a token of a short life.")
     async def login(self, info: Info, mail: str, password: str) -> LoginPayload:
         try:

@@ -35,3 +35,7 @@ class KnownNodes:
     def find(self, node_id: str) -> Whereabouts | None:
         """A machine by its canonical id, or ``None`` when it was not met yet."""
         return self._known.get(node_id)
+
+    def all(self) -> list[Whereabouts]:
+        """Every one of them."""
+        return list(self._known.values())

@@ -11,7 +11,9 @@ from device_bridge.drivers.spec import scheme_of
 from device_bridge.machines import MachineConfig, read_machines, write_machines
 from domain.shared.errors import InvalidInputError
 from ops.cli.bridge_drivers import given_options, list_drivers, shown_machine
-from ops.cli.reach import AsJson, Home, Polite, show
+from ops.cli.bridge_stop import stop
+from ops.cli.homes import Home
+from ops.cli.reach import AsJson, Polite, show
 from ops.hosting.home import lock_holder, make_home, write_private
 from ops.messaging.accounts import bridge_user
 from ops.messaging.bridges import enrol, wait_until_known
@@ -133,3 +135,6 @@ def _same_machine(one: MachineConfig, other: MachineConfig) -> bool:
 
 def _file(home: Path | None) -> Path:
     return Settings.from_environment(home).home / FILE
+
+
+app.command("stop")(stop)

@@ -8,6 +8,7 @@ import typer
 
 from domain.shared.errors import InvalidInputError, NotFoundError
 from ops.cli.corrections import correct_build, down, withdraw_down
+from ops.cli.fleet_stop import stop_fleet
 from ops.cli.moments import AsOf, moment, tell
 from ops.cli.reach import AsJson, done, grams, group, machine_id, nodes_of, opened, show
 
@@ -175,11 +176,22 @@ def resume(ctx: typer.Context, node: Named, *, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def stop(ctx: typer.Context, node: Named, *, as_json: AsJson = False) -> None:
-    """Emergency stop: halt a machine now.
+def stop(
+    ctx: typer.Context,
+    node: Annotated[str | None, typer.Argument(help="The machine's name or id.")] = None,
+    *,
+    everything: Annotated[bool, typer.Option("--all", help="Every machine you may stop.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Emergency stop: halt a machine, or all of them, now.
 
     Example: imewe nodes stop prusa-1
     """
+    if (node is None) != everything:
+        raise InvalidInputError("name a machine, or say --all", field="node")
+    if node is None:
+        stop_fleet(ctx, as_json=as_json)
+        return
     with opened(ctx) as client:
         payload = client.command(STOP, {"id": machine_id(client, node)})
     receipt = payload["receipt"]

@@ -185,3 +185,38 @@ async def test_a_stop_without_the_right_is_told_to_the_audit_trail() -> None:
     ((denial, count),) = bench.trail.denials
     assert (denial.action, denial.resource, count) == ("EmergencyStop", f"node/{NODE.id}", 1)
     assert denial.token
+
+
+STOP_ALL = """mutation { emergencyStopAll { problems { __typename remedy }
+  stops { nodeId bridge outcome nativeText latencyMs roundTripMs } } }"""
+
+
+async def test_the_whole_fleet_stops_by_one_word_while_the_database_is_away(bench: Bench) -> None:
+    second = replace(NODE, id="5f6c9b62-6c5e-5f0e-9d0a-2a3f0d1c2b4e", bridge="hall-3")
+    foreign = replace(NODE, id="4f6c9b62-6c5e-5f0e-9d0a-2a3f0d1c2b4e", organisation_id=ELSEWHERE)
+    bench.gateway.whereabouts.learn(second)
+    bench.gateway.whereabouts.learn(foreign)
+    answer = await bench.ask(STOP_ALL, token=bench.token("operator"))
+    payload = answer["data"]["emergencyStopAll"]
+    asked = {(bridge, node) for bridge, node, _ in bench.stops.stopped}
+    assert asked == {("hall-2", NODE.id), ("hall-3", second.id)}
+    assert [stop["outcome"] for stop in payload["stops"]] == ["CONFIRMED", "CONFIRMED"]
+    (problem,) = payload["problems"]  # it cannot know that these were all
+    assert problem["remedy"].startswith("say imewe bridge stop --all")
+
+
+async def test_a_machine_that_nobody_reaches_is_told_as_such_beside_the_others(
+    bench: Bench,
+) -> None:
+    bench.stops.refusal = UnavailableError("bridge hall-2 is not connected")
+    (stop,) = (await bench.ask(STOP_ALL))["data"]["emergencyStopAll"]["stops"]
+    assert (stop["outcome"], stop["latencyMs"]) == ("UNREACHABLE", None)
+    assert "not connected" in stop["nativeText"]
+
+
+@pytest.mark.parametrize("role", ["designer", "vendor", "viewer", "auditor"])
+async def test_who_may_not_stop_one_machine_stops_no_fleet(bench: Bench, role: str) -> None:
+    answer = await bench.ask(STOP_ALL, token=bench.token(role))
+    (problem,) = answer["data"]["emergencyStopAll"]["problems"]
+    assert problem["__typename"] == "Forbidden"
+    assert bench.stops.stopped == []

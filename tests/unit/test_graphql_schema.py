@@ -112,7 +112,7 @@ def test_every_root_field_that_was_asked_for_exists() -> None:
     wanted = {
         "Query": "me job jobs node nodes inventory eventHistory kpis",
         "Mutation": "login submitJob cancelJob reprioritizeJob registerNode configureNode clearBed"
-        " pauseNode resumeNode emergencyStop clearEmergencyStop clearFault receiveMaterial"
+        " pauseNode resumeNode emergencyStop emergencyStopAll clearEmergencyStop clearFault receiveMaterial"
         " passPiece scrapPiece openAccount grantRole revokeRole",
         "Subscription": "jobUpdated nodeUpdated telemetry eventTail",
     }
@@ -126,7 +126,7 @@ async def test_every_mutation_sends_a_command_that_the_table_of_rights_knows() -
     bench = Bench()
     root = SDL.type_map["Mutation"]
     assert isinstance(root, GraphQLObjectType)
-    asked = {"login", "emergencyStop", "rotateAuditKey"} | PROJECTING
+    asked = {"login", "emergencyStop", "emergencyStopAll", "rotateAuditKey"} | PROJECTING
     for name in root.fields.keys() - asked:
         assert f"{name[0].upper()}{name[1:]}" in MATRIX, name
     assert bench.commands.sent == []
