@@ -67,7 +67,7 @@ class Client:
 
     def request(self, subject: str, body: bytes = b"") -> Message:
         """One request, one reply. Raises ``NoRespondersError``."""
-        return self._reading(lambda c, until: _request(c, subject, body, until))
+        return self._reading(lambda c, until: ask(c, subject, body, until))
 
     def request_many(self, subject: str, body: bytes) -> list[Message]:
         """One request, replies until the one with a status (204 EOB, 404 none, 408 ...)."""
@@ -116,7 +116,7 @@ class Client:
         return read_answer(self.request(f"$JS.API.{verb}", body))
 
     def subscribe(self, subject: str) -> WakeUp:
-        """A wake-up on a subject, with a connection of its own."""
+        """A wake-up on a subject, with a connection of its own as soon as it begins."""
         return WakeUp(self.address, subject, timeout=self.timeout)
 
     def close(self) -> None:
@@ -230,7 +230,8 @@ def _reply_to(connection: Connection, reply: str, until: float) -> Message:
     return message
 
 
-def _request(connection: Connection, subject: str, body: bytes, until: float) -> Message:
+def ask(connection: Connection, subject: str, body: bytes, until: float) -> Message:
+    """One request on a connection, one reply. Raises ``NoRespondersError``."""
     reply = connection.next_reply()
     connection.send(publication(subject, body, reply=reply))
     return _reply_to(connection, reply, until)

@@ -141,14 +141,14 @@ def envelope_of(headers: Mapping[str, str], *, occurred_at: datetime) -> Envelop
         correlation_id=get("Imewe-Story", ""),
         organisation_id=get("Imewe-Org", ""),
         site_id=get("Imewe-Site", ""),
-        actor=_actor(get("Imewe-Actor-Kind", ""), get("Imewe-Actor", "")),
+        actor=actor_of(get("Imewe-Actor-Kind", ""), get("Imewe-Actor", "")),
         occurred_at=occurred_at,
         traceparent=get("Imewe-Trace", ""),
     )
 
 
 @lru_cache(maxsize=1024)
-def _actor(kind: str, actor_id: str) -> Actor:
+def actor_of(kind: str, actor_id: str) -> Actor:
     """A few people and services do everything."""
     return Actor(kind=kind, id=actor_id)
 

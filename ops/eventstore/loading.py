@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from domain.shared.errors import UnavailableError
 from ops.eventstore.client import Client, Pending
 from ops.eventstore.envelope import Record, record_of
+from ops.eventstore.raw import RawEvent, raw_of
 from ops.eventstore.wire import Message
 
 MISSING = 404
@@ -33,13 +34,17 @@ class LogFiles:
         """Up to ``limit`` records from the sequence ``first`` on, in order."""
         return _records(self._client.request_many(self._direct_get, _wanted(first, limit)))
 
+    def raw_stretch(self, first: int, limit: int) -> list[RawEvent]:
+        """The same, with headers that were not taken apart yet."""
+        return _raw(self._client.request_many(self._direct_get, _wanted(first, limit)))
+
     def begin_stretch(self, first: int, limit: int) -> Pending:
-        """Ask for the same and go on; ``finish_stretch`` gives them."""
+        """Ask for that and go on; ``finish_stretch`` gives it."""
         return self._client.begin(self._direct_get, _wanted(first, limit))
 
-    def finish_stretch(self, pending: Pending) -> list[Record]:
-        """The records that were asked for."""
-        return _records(pending.messages())
+    def finish_stretch(self, pending: Pending) -> list[RawEvent]:
+        """What was asked for."""
+        return _raw(pending.messages())
 
     def exact(self, sequences: Sequence[int]) -> list[Record]:
         """These records, in one burst."""
@@ -78,7 +83,15 @@ def _wanted(first: int, limit: int) -> bytes:
 
 
 def _records(answered: Sequence[Message]) -> list[Record]:
+    return [record_of(message) for message in _found(answered)]
+
+
+def _raw(answered: Sequence[Message]) -> list[RawEvent]:
+    return [raw_of(message) for message in _found(answered)]
+
+
+def _found(answered: Sequence[Message]) -> Sequence[Message]:
     *found, end = answered
     if end.status not in (END, MISSING):
         raise UnavailableError(f"the log breaks off a read with status {end.status}")
-    return [record_of(message) for message in found]
+    return found

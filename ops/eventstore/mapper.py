@@ -4,10 +4,11 @@ The body holds an event's own fields and nothing more. A field annotated as some
 know comes back as what the annotation says, so that a replay folds the values the first fold saw.
 """
 
+from collections.abc import Hashable
 from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 from uuid import UUID
 
 import orjson
@@ -78,7 +79,7 @@ class ImeweMapper(Mapper[UUID]):
             return cast("DomainEventProtocol[UUID]", event_of(stored_event.record))
         if not isinstance(stored_event, OutgoingEvent):
             raise ProgrammingError("this event was not read from the log")
-        event = _event(
+        event = event_from(
             stored_event.originator_id,
             stored_event.originator_version,
             topic=stored_event.topic,
@@ -97,8 +98,8 @@ def event_of(record: Record) -> Any:
     """
     headers = record.headers
     try:
-        return _event(
-            _uuid(record.aggregate),
+        return event_from(
+            uuid_of(record.aggregate),
             record.version,
             topic=record.topic,
             body=record.body,
@@ -133,7 +134,7 @@ def event_class(topic: str) -> type[Any]:
         found = resolve_topic(topic)
     except TopicError as error:
         raise _newer(f"this program does not know the event {topic[:80]}") from error
-    if not (isinstance(found, type) and issubclass(found, DomainEvent)):
+    if not (isinstance(found, type) and _form_of(cast(Hashable, found)).is_event):
         raise _newer(f"{topic[:80]} is no event")
     return found
 
@@ -183,11 +184,29 @@ def _body(event: Any, topic: str) -> bytes:
     return json_bytes(values)
 
 
-_uuid = lru_cache(maxsize=8192)(UUID)
+class _Form(NamedTuple):
+    """What a class is, as far as its stored form goes."""
+
+    is_event: bool
+    is_snapshot: bool
+    creates: bool
+
+
+@lru_cache(maxsize=1024)
+def _form_of(cls: Any) -> _Form:
+    """To ask a class for its bases takes longer than to read the body of an event."""
+    return _Form(
+        is_event=issubclass(cls, DomainEvent),
+        is_snapshot=issubclass(cls, CanSnapshotAggregate),
+        creates=issubclass(cls, CanInitAggregate),
+    )
+
+
+uuid_of = lru_cache(maxsize=8192)(UUID)
 """Events of one aggregate come again and again."""
 
 
-def _event(
+def event_from(
     originator_id: UUID | str,
     originator_version: int,
     *,
@@ -197,13 +216,15 @@ def _event(
     schema_version: int,
     command: str,
 ) -> Any:
+    """The event that stored values tell; raises whatever is wrong with them."""
     cls = event_class(topic)
     values: dict[str, Any] = orjson.loads(body)
-    if issubclass(cls, CanSnapshotAggregate):
+    form = _form_of(cast(Hashable, cls))
+    if form.is_snapshot:
         values["state"] = unpacked(values["state"])
     else:
         values = restored(cls, _as_known(cls, topic, values, schema_version))
-        if issubclass(cls, CanInitAggregate):
+        if form.creates:
             values.setdefault("originator_topic", aggregate_topic(topic))
     values["originator_id"] = originator_id
     values["originator_version"] = originator_version

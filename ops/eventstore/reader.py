@@ -12,18 +12,21 @@ from uuid import UUID
 from eventsourcing.persistence import MapperDeserialisationError
 
 from domain.aggregates import AGGREGATES
-from domain.shared.errors import ImeweError
+from domain.shared.errors import ForbiddenError, ImeweError, UnavailableError
 from domain.shared.recorded import RecordedEvent
 from ops.eventstore.client import Client, Pending, read_answer
+from ops.eventstore.decoding import decoded
 from ops.eventstore.envelope import Record, envelope_of
 from ops.eventstore.loading import LogFiles
 from ops.eventstore.mapper import event_of
+from ops.eventstore.raw import RawEvent, record_of_raw
+from ops.eventstore.scan import Scan
 from ops.eventstore.streams import LogNames
 from ops.eventstore.wakeup import WakeUp
 from ops.eventstore.wire import ConnectionLostError, NoAnswerError
 
 STRETCH = 125
-"""Records in one question. Limits that are multiples of it lead to no question in vain."""
+"""Events in one question. A reader that wanted a whole one, and got it, will want more."""
 
 READABLE = AGGREGATES
 """Their import makes the topics of every event known, whatever else a follower imports."""
@@ -67,10 +70,11 @@ class LogReader:
     ) -> None:
         names = names or LogNames()
         self._client = client
+        self._scannable = "" if get_subject else names.stream
         self._info_subject = info_subject or f"$JS.API.STREAM.INFO.{names.stream}"
-        self._live = f"{names.live}.>"
-        self._wake_up: WakeUp | None = None
+        self._wake_up = client.subscribe(f"{names.live}.>")
         self._ahead: _Ahead | None = None
+        self._scan: Scan | None = None
         self._files = LogFiles(
             client,
             direct_get=get_subject or f"$JS.API.DIRECT.GET.{names.stream}",
@@ -89,10 +93,10 @@ class LogReader:
         ``PoisonEventError`` is raised instead, so nothing is ever skipped in silence.
         """
         found: list[RecordedEvent] = []
-        for records in self._stretches(after, limit):
-            for record in records:
+        for stretch in self._stretches(after, limit):
+            for raw in stretch:
                 try:
-                    found.append(recorded_event(record))
+                    found.append(decoded(raw) or recorded_event(record_of_raw(raw)))
                 except PoisonEventError:
                     if not found:
                         raise
@@ -101,7 +105,7 @@ class LogReader:
 
     def read_raw(self, after: int, limit: int = 1000) -> list[Record]:
         """The stored form, for audit; nothing is decoded."""
-        return [record for records in self._stretches(after, limit) for record in records]
+        return [record_of_raw(raw) for found in self._stretches(after, limit) for raw in found]
 
     def last_position(self) -> int:
         """The position of the newest event, 0 for an empty log."""
@@ -136,35 +140,73 @@ class LogReader:
     def wait(self, timeout: float) -> bool:
         """Wait up to ``timeout`` seconds for a sign that there is more than was read."""
         self._forget_ahead()  # it may have been answered before what the sign is for
+        self._forget_scan()
         return self._listen().wait(timeout)
 
     def stop(self) -> None:
         """End a waiting ``wait`` of another thread, and all later ones at once."""
-        self._listen().stop()
+        self._wake_up.stop()
 
     def close(self) -> None:
         """Close the wake-up's connection; the client belongs to the caller."""
         self._forget_ahead()
-        if self._wake_up is not None:
-            self._wake_up.stop()
+        self._forget_scan()
+        self._wake_up.stop()
 
-    def _stretches(self, after: int, limit: int) -> Iterator[list[Record]]:
-        """Up to ``limit`` records, a few at a time: they stay in the processor's cache, and the
+    def _stretches(self, after: int, limit: int) -> Iterator[list[RawEvent]]:
+        """Up to ``limit`` events, a few at a time: they stay in the processor's cache, and the
         server finds the next ones while the caller is busy with these."""
         self._listen()
         while limit > 0:
             size = min(STRETCH, limit)
-            records = self._asked_before(after, size)
-            if records is None:
-                records = self._files.stretch(after + 1, size)
-            full = len(records) == size
+            found = self._next(after, size)
+            full = len(found) == size
             if full:
-                after = records[-1].sequence
-                self._ahead = _Ahead(after, size, self._files.begin_stretch(after + 1, size))
-            yield records
+                after = found[-1].sequence
+                if size == STRETCH:
+                    self._look_ahead(after)
+            yield found
             limit = limit - size if full else 0
 
-    def _asked_before(self, after: int, size: int) -> list[Record] | None:
+    def _next(self, after: int, size: int) -> list[RawEvent]:
+        asked = self._asked_before(after, size)
+        if asked is not None:
+            return asked
+        found = self._scanned(after, size)
+        if len(found) < size:
+            after = found[-1].sequence if found else after
+            found += self._files.raw_stretch(after + 1, size - len(found))
+        return found
+
+    def _look_ahead(self, after: int) -> None:
+        """Let the server find what follows: by a scan, where one may be made."""
+        if self._scan is not None:
+            return
+        if self._scannable:
+            try:
+                self._scan = Scan(
+                    self._client.address,
+                    self._scannable,
+                    after=after,
+                    timeout=self._client.timeout,
+                )
+            except ForbiddenError:
+                self._scannable = ""
+            except UnavailableError:
+                pass  # the next question waits for the server as long as it may
+            return
+        self._ahead = _Ahead(after, STRETCH, self._files.begin_stretch(after + 1, STRETCH))
+
+    def _scanned(self, after: int, size: int) -> list[RawEvent]:
+        """The next events of the scan, when it is there; fewer when it has ended."""
+        if self._scan is None:
+            return []
+        found = self._scan.take(size) if self._scan.after == after else []
+        if len(found) < size:
+            self._forget_scan()
+        return found
+
+    def _asked_before(self, after: int, size: int) -> list[RawEvent] | None:
         """The answer to the question asked ahead, when it was this one and was answered."""
         ahead = self._ahead
         if ahead is None or (ahead.after, ahead.size) != (after, size):
@@ -181,10 +223,14 @@ class LogReader:
             self._ahead.pending.abandon()
             self._ahead = None
 
+    def _forget_scan(self) -> None:
+        if self._scan is not None:
+            self._scan.close()
+            self._scan = None
+
     def _listen(self) -> WakeUp:
         """Listening begins before the first read, or an event between the two would be missed."""
-        if self._wake_up is None:
-            self._wake_up = self._client.subscribe(self._live)
+        self._wake_up.begin()
         return self._wake_up
 
 

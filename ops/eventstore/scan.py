@@ -1,0 +1,122 @@
+"""Reads a long run of the log, in order, through a consumer that the server forgets again.
+
+To an answer of a direct get the server adds six headers, each into a new copy of the message: that
+costs it four times what a consumer's message costs. Only users of the LOG account may make
+consumers. Whatever goes wrong ends the run, and its reader goes on with direct gets.
+"""
+
+import contextlib
+import time
+from collections import deque
+from secrets import token_hex
+
+import orjson
+
+from domain.shared.errors import UnavailableError
+from ops.eventstore.client import ask, read_answer
+from ops.eventstore.raw import RawEvent
+from ops.eventstore.wire import Address, Connection, ConnectionLostError, Message, publication
+
+PULL = 500
+"""Events in one request; one more request is always under way."""
+
+PLAIN_WORDS = 9
+
+IDLE_NS = 30_000_000_000
+"""The server forgets the consumer when nobody pulled for so long."""
+
+
+class Scan:
+    """The events behind ``after``, as far as they were there when they were asked for."""
+
+    def __init__(self, address: Address, stream: str, *, after: int, timeout: float) -> None:
+        """Raises ``UnavailableError`` when there can be no consumer."""
+        self._stream = stream
+        self._name = f"scan-{token_hex(8)}"
+        self._timeout = timeout
+        self._after = after
+        self._delivered = 0
+        self._asked = 0
+        self._ended = False
+        self._found: deque[RawEvent] = deque()
+        self._connection = Connection(address, time.monotonic() + timeout)
+        try:
+            self._create()
+            self._pull()
+            self._pull()
+        except BaseException:
+            self._connection.close()
+            raise
+
+    @property
+    def after(self) -> int:
+        """The sequence behind which ``take`` goes on."""
+        return self._after
+
+    def take(self, count: int) -> list[RawEvent]:
+        """The next events; fewer than ``count`` when the run has ended."""
+        found = self._found
+        while len(found) < count and not self._ended:
+            try:
+                self._receive()
+            except UnavailableError:
+                self._ended = True
+        taken = [found.popleft() for _ in range(min(count, len(found)))]
+        if taken:
+            self._after = taken[-1].sequence
+        return taken
+
+    def close(self) -> None:
+        """Let the server forget the consumer now."""
+        gone = publication(f"$JS.API.CONSUMER.DELETE.{self._stream}.{self._name}", b"")
+        with contextlib.suppress(ConnectionLostError):  # then it forgets it later
+            self._connection.send(gone)
+        self._connection.close()
+
+    def _create(self) -> None:
+        wanted = {
+            "stream_name": self._stream,
+            "config": {
+                "name": self._name,
+                "deliver_policy": "by_start_sequence",
+                "opt_start_seq": self._after + 1,
+                "ack_policy": "none",
+                "mem_storage": True,
+                "num_replicas": 1,
+                "inactive_threshold": IDLE_NS,
+            },
+        }
+        subject = f"$JS.API.CONSUMER.CREATE.{self._stream}.{self._name}"
+        read_answer(ask(self._connection, subject, orjson.dumps(wanted), self._until()))
+
+    def _pull(self) -> None:
+        subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{self._name}"
+        wanted = b'{"batch":%d,"no_wait":true}' % PULL
+        reply = self._connection.next_reply()
+        self._connection.send(publication(subject, wanted, reply=reply))
+        self._asked += PULL
+
+    def _receive(self) -> None:
+        for message in self._connection.receive_ready(self._until()):
+            if not message.reply:  # a status: no more for now, or no consumer any more
+                self._ended = True
+                return
+            self._found.append(self._next(message))
+        if self._asked - self._delivered <= PULL:
+            self._pull()
+
+    def _next(self, message: Message) -> RawEvent:
+        """Where an answer would go, if anybody gave one, tells the event's place: how often and
+        as which stream sequence it was delivered, as which message of ours, and its time."""
+        words = message.reply.split(".")
+        at = 5 if len(words) == PLAIN_WORDS else 7  # with a domain and an account before
+        delivered = int(words[at + 1])
+        if delivered != self._delivered + 1:
+            raise UnavailableError(f"delivery {self._delivered + 1} of a run is missing")
+        self._delivered = delivered
+        return RawEvent(
+            int(words[at]), int(words[at + 2]), message.subject, message.head, message.body
+        )
+
+    def _until(self) -> float:
+        return time.monotonic() + self._timeout
