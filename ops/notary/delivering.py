@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from email.message import EmailMessage
 from email.utils import formatdate
 from pathlib import Path
+from urllib.error import HTTPError
 
 import orjson
 
@@ -72,8 +73,12 @@ def _to_http(place: Place, notes: Sequence[Signed]) -> None:
                 "Imewe-Note": _word(note),
             },
         )
-        with _opener().open(request, timeout=TIMEOUT_S) as answer:
-            answer.read()
+        try:
+            with _opener().open(request, timeout=TIMEOUT_S) as answer:
+                answer.read()
+        except HTTPError as refusal:
+            refusal.close()  # it holds the connection
+            raise
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
