@@ -126,6 +126,7 @@ class JetStreamApplicationRecorder(JetStreamAggregateRecorder, ApplicationRecord
     ) -> Subscription[ApplicationRecorder]:
         """Events after ``gt``, for ever; ``stop()`` ends a waiting iteration too."""
         wake_up = self._client.subscribe(self._live)
+        wake_up.begin()
         return JetStreamSubscription(self, wake_up, gt=gt, topics=topics)
 
     def stretch(self, first: int, limit: int) -> tuple[list[Record], int]:

@@ -8,15 +8,24 @@ from ops.eventstore.wire import Address, Connection, ConnectionLostError, NoAnsw
 
 
 class WakeUp:
-    """Tells a follower that something was published. One caller waits at a time."""
+    """Tells a follower that something was published. One caller waits at a time.
+
+    Any thread may stop it, at any time: also before it begins, and then it never does.
+    """
 
     def __init__(self, address: Address, subject: str, *, timeout: float) -> None:
         self._address = address
         self._subject = subject
         self._timeout = timeout
-        self._connection: Connection | None = self._connect()
+        self._connection: Connection | None = None
         self._lock = threading.Lock()
+        self._begun = False
         self._stopped = False
+
+    def begin(self) -> None:
+        """Listen from now on, once. Raises ``UnavailableError``."""
+        if not self._begun and not self._stopped:
+            self._keep(self._connect())
 
     def wait(self, timeout: float) -> bool:
         """Wait up to ``timeout`` seconds. True: look now; also after a lost connection."""
@@ -47,12 +56,17 @@ class WakeUp:
         except UnavailableError:
             time.sleep(max(0.0, min(0.5, until - time.monotonic())))
             return False
+        self._keep(connection)
+        return True
+
+    def _keep(self, connection: Connection) -> None:
+        """Nobody would close what is kept after ``stop``."""
         with self._lock:
+            self._begun = True
             if not self._stopped:
                 self._connection = connection
-                return True
+                return
         connection.close()
-        return True
 
     def _connect(self) -> Connection:
         connection = Connection(self._address, time.monotonic() + self._timeout)

@@ -14,8 +14,7 @@ class LogSource:
         names = names or LogNames()
         self._client = client
         self._info = f"STREAM.INFO.{names.stream}"
-        self._live = f"{names.live}.>"
-        self._wake_up: WakeUp | None = None
+        self._wake_up = client.subscribe(f"{names.live}.>")
         self._files = LogFiles(
             client, direct_get=f"$JS.API.DIRECT.GET.{names.stream}", subjects=names.subjects
         )
@@ -35,11 +34,9 @@ class LogSource:
 
     def stop(self) -> None:
         """End a waiting ``wait`` of another thread, and all later ones at once."""
-        if self._wake_up is not None:
-            self._wake_up.stop()
+        self._wake_up.stop()
 
     def _listen(self) -> WakeUp:
         """Listening begins before the first read, or what came between would be missed."""
-        if self._wake_up is None:
-            self._wake_up = self._client.subscribe(self._live)
+        self._wake_up.begin()
         return self._wake_up
