@@ -87,7 +87,7 @@ class Client:
         try:
             connection.send(publication(subject, body, reply=reply))
         except BaseException:
-            self._drop(connection)
+            self.drop(connection)
             raise
         return Pending(self, connection, reply)
 
@@ -102,7 +102,7 @@ class Client:
         try:
             message = _publish(connection, publications, until)
         except BaseException:
-            self._drop(connection)
+            self.drop(connection)
             raise
         self._give(connection)
         return message
@@ -118,6 +118,16 @@ class Client:
     def subscribe(self, subject: str) -> WakeUp:
         """A wake-up on a subject, with a connection of its own as soon as it begins."""
         return WakeUp(self.address, subject, timeout=self.timeout)
+
+    def lend(self) -> Connection:
+        """A connection for a conversation of its own, until ``drop`` or ``close`` ends it."""
+        return self._connect(time.monotonic() + self.timeout)
+
+    def drop(self, connection: Connection) -> None:
+        """Close one of this client's connections."""
+        with self._lock:
+            self._open.discard(connection)
+        connection.close()
 
     def close(self) -> None:
         """Close every connection; calls under way in other threads fail."""
@@ -145,7 +155,7 @@ class Client:
         try:
             result = ask(connection, until)
         except BaseException:
-            self._drop(connection)
+            self.drop(connection)
             raise
         self._give(connection)
         return result
@@ -175,7 +185,7 @@ class Client:
         try:
             connection.drain()
         except ConnectionLostError:
-            self._drop(connection)
+            self.drop(connection)
             return False
         return True
 
@@ -183,11 +193,6 @@ class Client:
         connection.last_used = time.monotonic()
         with self._lock:
             self._idle.append(connection)
-
-    def _drop(self, connection: Connection) -> None:
-        with self._lock:
-            self._open.discard(connection)
-        connection.close()
 
 
 class Pending:
@@ -211,7 +216,7 @@ class Pending:
 
     def abandon(self) -> None:
         """Close the connection; its replies go with it."""
-        self._client._drop(self._connection)  # noqa: SLF001
+        self._client.drop(self._connection)
 
 
 def read_answer(message: Message) -> dict[str, Any]:

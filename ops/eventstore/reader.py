@@ -184,12 +184,7 @@ class LogReader:
             return
         if self._scannable:
             try:
-                self._scan = Scan(
-                    self._client.address,
-                    self._scannable,
-                    after=after,
-                    timeout=self._client.timeout,
-                )
+                self._scan = Scan(self._client, self._scannable, after=after)
             except ForbiddenError:
                 self._scannable = ""
             except UnavailableError:

@@ -13,9 +13,9 @@ from secrets import token_hex
 import orjson
 
 from domain.shared.errors import UnavailableError
-from ops.eventstore.client import ask, read_answer
+from ops.eventstore.client import Client, ask, read_answer
 from ops.eventstore.raw import RawEvent
-from ops.eventstore.wire import Address, Connection, ConnectionLostError, Message, publication
+from ops.eventstore.wire import ConnectionLostError, Message, publication
 
 PULL = 500
 """Events in one request; one more request is always under way."""
@@ -29,23 +29,24 @@ IDLE_NS = 30_000_000_000
 class Scan:
     """The events behind ``after``, as far as they were there when they were asked for."""
 
-    def __init__(self, address: Address, stream: str, *, after: int, timeout: float) -> None:
+    def __init__(self, client: Client, stream: str, *, after: int) -> None:
         """Raises ``UnavailableError`` when there can be no consumer."""
+        self._client = client
         self._stream = stream
         self._name = f"scan-{token_hex(8)}"
-        self._timeout = timeout
+        self._timeout = client.timeout
         self._after = after
         self._delivered = 0
         self._asked = 0
         self._ended = False
         self._found: deque[RawEvent] = deque()
-        self._connection = Connection(address, time.monotonic() + timeout)
+        self._connection = client.lend()
         try:
             self._create()
             self._pull()
             self._pull()
         except BaseException:
-            self._connection.close()
+            client.drop(self._connection)
             raise
 
     @property
@@ -71,7 +72,7 @@ class Scan:
         gone = publication(f"$JS.API.CONSUMER.DELETE.{self._stream}.{self._name}", b"")
         with contextlib.suppress(ConnectionLostError):  # then it forgets it later
             self._connection.send(gone)
-        self._connection.close()
+        self._client.drop(self._connection)
 
     def _create(self) -> None:
         wanted = {

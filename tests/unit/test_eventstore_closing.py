@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from domain.shared.errors import UnavailableError
 from ops.eventstore.client import Client
 from ops.eventstore.reader import LogReader
 from ops.eventstore.wakeup import WakeUp
@@ -130,3 +131,12 @@ def test_what_is_too_much_for_the_socket_is_sent_after_a_look_without_time(
         connection.send(bytes(MUCH))
         later.join()
         until(lambda: greeter.bytes > MUCH)
+
+
+def test_a_client_closes_what_it_lent_and_lends_nothing_more(greeter: Greeter) -> None:
+    client = Client(greeter.address, timeout=PATIENCE_S)
+    client.lend()
+    client.close()
+    until(lambda: greeter.went == 1)
+    with pytest.raises(UnavailableError, match="closed"):
+        client.lend()
