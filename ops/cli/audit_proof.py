@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from domain.shared.errors import ConflictError, InvalidInputError
+from ops.cli.homes import chosen_home
 from ops.cli.reach import AsJson, opened
 from ops.cli.refusals import EXIT_REFUSED
 from ops.eventstore.chain import Flaw
@@ -201,8 +202,7 @@ def _kept_tree(settings: Settings, stack: ExitStack) -> HashStore | None:
 
 
 def _settings(ctx: typer.Context) -> Settings:
-    given = ctx.parent.params if ctx.parent else {}
-    return Settings.from_environment(given.get("home"))
+    return Settings.from_environment(chosen_home(ctx))
 
 
 def _write(output: Path, parts: Iterable[bytes]) -> int:

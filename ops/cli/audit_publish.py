@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from domain.shared.errors import InvalidInputError
+from ops.cli.homes import Home
 from ops.cli.reach import AsJson, Polite, show
 from ops.hosting.home import MARKER
 from ops.notary.places import Kind, Place, Security, add_place, places, remove_place
@@ -17,23 +18,21 @@ app = typer.Typer(
     no_args_is_help=True,
     cls=Polite,
 )
-Home = Annotated[Path | None, typer.Option(help="The installation's folder.")]
 
 
 @app.command("list")
-def list_places(ctx: typer.Context, home: Home = None, *, as_json: AsJson = False) -> None:
+def list_places(home: Home = None, *, as_json: AsJson = False) -> None:
     """List the places; `imewe audit status` says how it goes there.
 
     Example: imewe audit publish list
     """
-    found = [each.shown for each in places(_folder(ctx, home))]
+    found = [each.shown for each in places(_folder(home))]
     rows = [(each["name"], each["kind"], each["to"], each["every_s"]) for each in found]
     show(found, as_json=as_json, headings=("name", "kind", "to", "every s"), rows=rows)
 
 
 @app.command()
 def add(
-    ctx: typer.Context,
     kind: Annotated[Kind, typer.Argument(help="file, folder, http or mail.")],
     to: Annotated[str, typer.Argument(help="A path, an http address or a mail address.")],
     name: Annotated[str | None, typer.Option(help="What to call it; else its kind.")] = None,
@@ -67,14 +66,13 @@ def add(
         user=user,
         password=password,
     )
-    add_place(_folder(ctx, home), place)
+    add_place(_folder(home), place)
     words = f"signed heads go to {place.name} ({place.kind} {place.to}) too"
     typer.echo(json.dumps(place.shown) if as_json else words)
 
 
 @app.command()
 def remove(
-    ctx: typer.Context,
     name: Annotated[str, typer.Argument(help="As `list` shows it.")],
     home: Home = None,
     *,
@@ -84,14 +82,13 @@ def remove(
 
     Example: imewe audit publish remove folder
     """
-    remove_place(_folder(ctx, home), name)
+    remove_place(_folder(home), name)
     typer.echo(json.dumps({"removed": name}) if as_json else f"no more heads go to {name}")
 
 
-def _folder(ctx: typer.Context, home: Path | None) -> Path:
-    """The home that was named here or before `publish`; else the one of this checkout."""
-    above = ctx.parent.parent.params if ctx.parent and ctx.parent.parent else {}
-    folder = Settings.from_environment(home or above.get("home")).home
+def _folder(home: Path | None) -> Path:
+    """The home that was named; else the one of this checkout."""
+    folder = Settings.from_environment(home).home
     if not (folder / MARKER).exists():
         raise InvalidInputError(
             f"{folder} is no home of Imewe", field="home", remedy="imewe up makes one"

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from ops.cli.homes import Home
 from ops.recovery.backup import back_up
 from ops.settings import Settings
 
@@ -19,7 +20,7 @@ def backup(
         Path | None,
         typer.Option(help="Where the keys go; by default OUTPUT/keys. Keep them elsewhere."),
     ] = None,
-    home: Annotated[Path | None, typer.Option(help="The installation's folder.")] = None,
+    home: Home = None,
     *,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:

@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 
 from domain.shared.errors import ImeweError
+from ops.cli.homes import Home
 from ops.cli.refusals import EXIT_REFUSED
 from ops.hosting.account import server_account
 from ops.hosting.binaries import nats_program, postgres_programs
@@ -45,7 +46,7 @@ class Finding:
 
 
 def doctor(
-    home: Annotated[Path | None, typer.Option(help="The installation's folder.")] = None,
+    home: Home = None,
     *,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:

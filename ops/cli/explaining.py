@@ -1,7 +1,6 @@
 """`imewe events show|tree|state|diff|explain`: what was, what changed it, and why."""
 
 import json
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -13,6 +12,7 @@ from rich.tree import Tree
 
 from domain.shared.errors import InvalidInputError, NotFoundError
 from ops.cli.client import Client
+from ops.cli.homes import chosen_home
 from ops.cli.moments import AsOf, moment
 from ops.cli.reach import AsJson, nodes_of, opened, show
 from ops.cli.telling import DIFF, EXPLAIN, FLEET, POSITION, STATE, TREE, short, tell_decision
@@ -160,8 +160,8 @@ def explain(
 
 
 def _again(ctx: typer.Context, position: int) -> Reexecution:
-    home: Path | None = ctx.parent.params.get("home") if ctx.parent else None
-    with log_reader(Settings.from_environment(home)) as reader, Progress(transient=True) as bar:
+    settings = Settings.from_environment(chosen_home(ctx))
+    with log_reader(settings) as reader, Progress(transient=True) as bar:
         task = bar.add_task("reading the log", total=position)
         return reexecute(reader, position, progress=lambda at: bar.update(task, completed=at))
 

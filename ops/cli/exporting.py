@@ -12,6 +12,7 @@ import typer
 
 from domain.shared.errors import InvalidInputError
 from ops.cli.gateway_log import GatewayLog
+from ops.cli.homes import chosen_home
 from ops.cli.reach import AsJson, opened
 from ops.messaging.serving import runs
 from ops.replaying.sources import Pages, log_of, pages_of
@@ -88,9 +89,8 @@ Source = tuple[int, tuple[str, ...] | None, Callable[[int, int], Pages]]
 @contextlib.contextmanager
 def _source(ctx: typer.Context, *, direct: bool) -> Iterator[Source]:
     """The log's end, whose events are shown (``None``: everybody's), and how to read them."""
-    given = ctx.parent.params if ctx.parent else {}
-    settings = Settings.from_environment(given.get("home"))
-    if direct or (not runs(settings) and given.get("url") is None):
+    settings = Settings.from_environment(chosen_home(ctx))
+    if direct or (not runs(settings) and ctx.obj is None):
         with log_of(settings) as log:
             yield (
                 log.last_position(),

@@ -6,7 +6,8 @@ import typer
 
 from domain.shared.errors import ImeweError
 from ops.cli.client import Client
-from ops.cli.reach import AsJson, Home, Reach, Url, done
+from ops.cli.homes import Home
+from ops.cli.reach import AsJson, Reach, Url, done
 from ops.cli.refusals import tell_refusal
 from ops.hosting.home import read_note
 from ops.settings import Settings

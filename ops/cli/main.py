@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import typer
 
 from domain.shared.errors import ImeweError
+from ops.cli.homes import Verb, Words, give_verbs
 from ops.cli.refusals import tell_refusal
 
 COMMANDS = (
@@ -46,6 +47,7 @@ def application(words: Sequence[str]) -> typer.Typer:
     """The command line with these words."""
     app = typer.Typer(
         name="imewe",
+        cls=Words,
         help="The operating system for distributed digital fabrication.",
         no_args_is_help=True,
         pretty_exceptions_enable=False,
@@ -54,9 +56,9 @@ def application(words: Sequence[str]) -> typer.Typer:
     for word in words:
         module = vars(importlib.import_module(f"ops.cli.{word}"))
         if word in COMMANDS:
-            app.command(word)(module[word])
+            app.command(word, cls=Verb)(module[word])
         else:
-            app.add_typer(module["app"], name=word)
+            app.add_typer(give_verbs(module["app"]), name=word)
     return app
 
 

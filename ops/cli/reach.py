@@ -3,7 +3,7 @@
 import contextlib
 import json
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,7 +12,6 @@ from uuid import UUID
 import typer
 from rich.console import Console
 from rich.table import Table
-from typer.core import TyperGroup
 
 from domain.shared.errors import (
     ImeweError,
@@ -21,6 +20,8 @@ from domain.shared.errors import (
     UnauthenticatedError,
 )
 from ops.cli.client import Client
+from ops.cli.homes import Home as Home
+from ops.cli.homes import Words, chosen_home
 from ops.cli.refusals import tell_refusal
 from ops.hosting.errors import NotRunningError
 from ops.hosting.home import MARKER, read_note, write_private
@@ -35,7 +36,6 @@ WHOLE = frozenset({"id", "about", "node", "position"})
 Url = Annotated[
     str | None, typer.Option(help="The gateway's address; by default the one of the home.")
 ]
-Home = Annotated[Path | None, typer.Option(help="The installation's folder.")]
 AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
 
 
@@ -74,7 +74,7 @@ class Reach:
         return Client(self.url, session["token"])
 
 
-class Polite(TyperGroup):
+class Polite(Words):
     """A group whose refusals are one clear line and an exit code, never a traceback."""
 
     def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
@@ -90,16 +90,15 @@ def group(help_text: str) -> typer.Typer:
     app = typer.Typer(help=help_text, no_args_is_help=True, cls=Polite)
 
     @app.callback()
-    def reach(ctx: typer.Context, url: Url = None, home: Home = None) -> None:
-        ctx.obj = lambda: Reach.find(url, home)
+    def reach(ctx: typer.Context, url: Url = None) -> None:
+        ctx.obj = url
 
     return app
 
 
 def opened(ctx: typer.Context) -> Client:
     """The signed-in client of a group's command."""
-    find: Callable[[], Reach] = ctx.obj
-    return find().client()
+    return Reach.find(ctx.obj, chosen_home(ctx)).client()
 
 
 def show(

@@ -7,13 +7,13 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from typing import Annotated, cast
 
 import typer
 
 from domain.shared.errors import InvalidInputError
 from ops import failpoints
+from ops.cli.homes import Home
 from ops.observability.logging import configure
 from ops.settings import Settings
 
@@ -33,7 +33,7 @@ GRACE_S = 4.0
 
 def run(
     service: Annotated[str, typer.Argument(help=f"One of: {', '.join(REGISTRY)}.")],
-    home: Annotated[Path | None, typer.Option(help="The installation's folder.")] = None,
+    home: Home = None,
     *,
     supervised: Annotated[bool, typer.Option("--supervised", hidden=True)] = False,
 ) -> None:

@@ -9,6 +9,7 @@ import typer
 
 from domain.shared.errors import InvalidInputError
 from ops.cli.exporting import ticker
+from ops.cli.homes import Home, Words
 from ops.cli.reach import AsJson
 from ops.cli.refusals import EXIT_REFUSED
 from ops.replaying.checking import Report, check
@@ -21,7 +22,7 @@ from ops.schema_releases import findings
 from ops.schema_releases import release as release_all
 from ops.settings import Settings
 
-app = typer.Typer(help="The contracts in schema/, and whether a log can be read.")
+app = typer.Typer(help="The contracts in schema/, and whether a log can be read.", cls=Words)
 
 
 @app.callback()
@@ -61,7 +62,7 @@ def release(*, as_json: AsJson = False) -> None:
 @app.command("check")
 def check_schema(
     export: Annotated[Path | None, typer.Argument(help="An exported log.")] = None,
-    home: Annotated[Path | None, typer.Option(help="The installation's folder.")] = None,
+    home: Home = None,
     *,
     files: Annotated[
         bool, typer.Option("--files", help="Only the released files, against the code.")

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from pathlib import Path
 from typing import Annotated
 
 import nats.errors
@@ -10,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from ops.cli.homes import Home
 from ops.cli.refusals import EXIT_REFUSED
 from ops.hosting.errors import NotRunningError
 from ops.hosting.home import lock_holder
@@ -20,7 +20,7 @@ from ops.settings import Settings
 
 
 def status(
-    home: Annotated[Path | None, typer.Option(help="The installation's folder.")] = None,
+    home: Home = None,
     *,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:

@@ -4,12 +4,12 @@ import importlib
 import json
 from collections.abc import Callable
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated, cast
 
 import typer
 from rich.console import Console
 
+from ops.cli.homes import Home
 from ops.observability.logging import configure
 from ops.settings import Settings
 from ops.supervisor import Ready, services, supervise
@@ -18,7 +18,7 @@ SHOP = "virtual-shop"
 
 
 def up(
-    home: Annotated[Path | None, typer.Option(help="The installation's folder.")] = None,
+    home: Home = None,
     *,
     virtual_shop: Annotated[
         bool,

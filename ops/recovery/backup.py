@@ -25,7 +25,7 @@ from ops.eventstore.keyring import key_encryption_key
 from ops.eventstore.reader import LogReader
 from ops.messaging.accounts import ARTIFACTS
 from ops.messaging.connection import address, connect
-from ops.messaging.serving import served
+from ops.messaging.serving import demand_home, runs, served
 from ops.recovery.manifest import Copy, Manifest, digest_of
 from ops.recovery.snapshots import Snapshot, take
 from ops.settings import Settings
@@ -49,6 +49,8 @@ async def back_up(
 
     Raises ``InvalidInputError`` when a folder is not empty, and what ``served`` does.
     """
+    if not runs(settings):
+        demand_home(settings.home)
     for each in (folder, keys):
         _make_empty(each)
     with served(settings):

@@ -149,6 +149,47 @@ def test_a_file_that_cannot_be_made_or_read_is_one_line(
     assert str(tmp_path) in done.stderr
 
 
+@pytest.mark.parametrize("words", EVERY_COMMAND, ids=" ".join)
+def test_every_command_takes_a_home_behind_it(words: tuple[str, ...]) -> None:
+    shown = CliRunner().invoke(application(words[:1]), [*words, "--help"])
+    assert "--home" in shown.stdout
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("jobs", "list"),
+        ("events", "export", "--output", "OUT"),
+        ("audit", "verify"),
+        ("audit", "publish", "list"),
+        ("schema", "check"),
+        ("backup", "OUT"),
+        ("status",),
+    ],
+    ids=" ".join,
+)
+def test_the_home_may_stand_before_or_behind_any_word(
+    words: tuple[str, ...], tmp_path: Path
+) -> None:
+    home = tmp_path / "mine"
+    asked = [str(tmp_path / "out") if word == "OUT" else word for word in words]
+    refused = set()
+    for place in range(len(words) + 1):
+        said = [*asked[:place], "--home", str(home), *asked[place:]]
+        if words[place - 1] != "--output":
+            done = CliRunner().invoke(application(words[:1]), said)
+            refused.add(str(done.exception) + done.output)
+            assert str(home) in str(done.exception) + done.output, said
+    assert len(refused) == 1
+
+
+def test_the_home_said_last_counts(tmp_path: Path) -> None:
+    words = ["audit", "--home", str(tmp_path / "a"), "verify", "--home", str(tmp_path / "b")]
+    done = CliRunner().invoke(application(["audit"]), words)
+    assert str(tmp_path / "b") in done.output
+    assert str(tmp_path / "a") not in done.output
+
+
 def test_places_of_heads_are_those_of_the_home_named_before_the_group(tmp_path: Path) -> None:
     make_home(tmp_path / "home")
     home = ("audit", "--home", str(tmp_path / "home"), "publish")
