@@ -15,6 +15,7 @@ from ops.cli.client import Client
 from ops.cli.homes import chosen_home
 from ops.cli.moments import AsOf, moment
 from ops.cli.reach import AsJson, nodes_of, opened, show
+from ops.cli.tables import print_table
 from ops.cli.telling import DIFF, EXPLAIN, FLEET, POSITION, STATE, TREE, short, tell_decision
 from ops.processing.reexecuting import Reexecution, reexecute
 from ops.projecting.wiring import log_reader
@@ -238,7 +239,7 @@ def _print_differences(changed: dict[str, Any]) -> None:
             Text(short(event["actor"])),
             Text(f"{event['topic']} {event['position']}"),
         )
-    Console().print(table)
+    print_table(table)
 
 
 def _print_explanation(console: Console, found: dict[str, Any]) -> None:

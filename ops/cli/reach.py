@@ -10,8 +10,8 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import typer
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from domain.shared.errors import (
     ImeweError,
@@ -23,6 +23,7 @@ from ops.cli.client import Client
 from ops.cli.homes import Home as Home
 from ops.cli.homes import Words, chosen_home
 from ops.cli.refusals import tell_refusal
+from ops.cli.tables import print_table
 from ops.hosting.errors import NotRunningError
 from ops.hosting.home import MARKER, read_note, write_private
 from ops.settings import Settings
@@ -30,8 +31,6 @@ from ops.settings import Settings
 SESSIONS = "sessions.json"
 NAMES = """query($after: String) { nodes(first: 100, after: $after) {
   edges { node { id name } } pageInfo { hasNextPage endCursor } } }"""
-WHOLE = frozenset({"id", "about", "node", "position"})
-"""Columns that somebody copies from: they are never cut."""
 
 Url = Annotated[
     str | None, typer.Option(help="The gateway's address; by default the one of the home.")
@@ -108,12 +107,10 @@ def show(
     if as_json:
         typer.echo(json.dumps(value))
         return
-    table = Table()
-    for heading in headings:
-        table.add_column(heading, no_wrap=heading in WHOLE)
+    table = Table(*headings)
     for row in rows:
-        table.add_row(*("" if cell is None else str(cell) for cell in row))
-    Console().print(table)
+        table.add_row(*(Text("" if cell is None else str(cell)) for cell in row))
+    print_table(table)
 
 
 def done(payload: dict[str, Any], words: str, *, as_json: bool) -> None:

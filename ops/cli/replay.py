@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 import psycopg
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from domain.shared.errors import InvalidInputError, UnavailableError
@@ -16,6 +15,7 @@ from ops.cli.exporting import ticker
 from ops.cli.moments import AsOf, moment
 from ops.cli.reach import AsJson
 from ops.cli.refusals import EXIT_REFUSED
+from ops.cli.tables import print_table
 from ops.projecting.comparing import ModelState
 from ops.replaying.reading import Export
 from ops.replaying.replay import DatabaseModels, MemoryModels
@@ -62,13 +62,12 @@ def replay(
 
 
 def show_states(states: list[ModelState]) -> None:
-    """A table for people; hashes are never cut."""
-    table = Table("read model", "version", "position", "rows", "parked")
-    table.add_column("hash", no_wrap=True, overflow="ignore")
+    """A table for people."""
+    table = Table("read model", "version", "position", "rows", "parked", "hash")
     for each in states:
         figures = (each.version, each.position, each.rows, each.parked)
         table.add_row(each.name, *map(str, figures), each.hash)
-    Console(width=132).print(table)
+    print_table(table)
 
 
 def _states(file: Export, as_of: str | None, database: str | None) -> list[ModelState]:

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from ops.cli.homes import Home
 from ops.cli.refusals import EXIT_REFUSED
+from ops.cli.tables import print_table
 from ops.hosting.errors import NotRunningError
 from ops.hosting.home import lock_holder
 from ops.messaging.connection import connect, nats_url
@@ -65,4 +66,4 @@ def _show(settings: Settings, supervisor: int | None, found: list[RunningService
     table = Table("service", "pid", "version", "id")
     for each in found:
         table.add_row(each.name, str(each.pid), each.version, each.id)
-    console.print(table)
+    print_table(table, console)

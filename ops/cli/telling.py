@@ -6,6 +6,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ops.cli.tables import print_table
+
 _EVENT = """eventId position topic kind aggregateId version actor organisationId
   commandId causationId correlationId occurredAt recordedAt schemaVersion previousHash hash body"""
 _TOLD = "{ words event { eventId position topic } }"
@@ -51,9 +53,9 @@ def tell_decision(console: Console, decision: dict[str, Any]) -> None:
     for each in decision["candidates"]:
         terms = [f"{term['value']:.3f} x {term['weight']:g}" for term in each["terms"]]
         scores.add_row(each["nodeId"], f"{each['score']:.3f}", *terms)
-    console.print(scores)
+    print_table(scores, console)
     if decision["rejections"]:
         refused = Table("could not", "why")
         for each in decision["rejections"]:
             refused.add_row(each["nodeId"], Text(each["message"]))
-        console.print(refused)
+        print_table(refused, console)
