@@ -29,6 +29,7 @@ QUALITIES: Final = tuple(Quality)
 _BAD: Final = QUALITIES.index(Quality.BAD)
 _CHANNEL: Final = re.compile(r"[a-z][a-z0-9_]*(\.[a-z0-9_]+)*")
 _CHANNEL_LENGTH: Final = 80
+_BUILD: Final = re.compile(r"[A-Za-z0-9_-]{0,80}")
 
 
 class Fault(StrEnum):
@@ -102,8 +103,8 @@ def read_batch(told: object, *, node_id: str, received: int) -> Batch:
     if told.get("node_id") != node_id:
         raise MalformedBatchError(Fault.WRONG_NODE, "it names another machine than its subject")
     build_id = told.get("build_id") or ""
-    if not isinstance(build_id, str) or len(build_id) > _CHANNEL_LENGTH:
-        raise MalformedBatchError(Fault.WRONG_SHAPE, "build_id is no text")
+    if not isinstance(build_id, str) or not _BUILD.fullmatch(build_id):
+        raise MalformedBatchError(Fault.WRONG_SHAPE, "build_id is no id")
     channels = _channels(told.get("channels"))
     t, c, v, q = _columns(told)
     if c and max(c) >= len(channels):
