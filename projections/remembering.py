@@ -4,6 +4,7 @@ What is not here need not be looked for while everything is here; a row that was
 appended and not compared; one that changes in many batches is read at most once.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from copy import copy
 from itertools import chain
@@ -25,7 +26,7 @@ class RememberedRows(Rows):
         super().__init__()
         self._whole = whole
         self._limit = limit
-        self._stored: dict[Table[Any], set[Key]] = {}
+        self._stored: dict[Table[Any], set[Key]] = defaultdict(set)
 
     def lacking(self, needs: Iterable[Need]) -> list[Need]:
         """Those of which it is not known what is stored."""
@@ -34,13 +35,13 @@ class RememberedRows(Rows):
         return [
             need
             for need in needs
-            if need.columns != need.table.key or need.values not in self._rows.get(need.table, {})
+            if need.columns != need.table.key or need.values not in self._rows[need.table]
         ]
 
     def load(self, table: Table[R], rows: Sequence[R]) -> None:
         """Take over rows as they are stored, except those that are newer here."""
-        known = self._rows.setdefault(table, {})
-        stored = self._stored.setdefault(table, set())
+        known = self._rows[table]
+        stored = self._stored[table]
         for row in rows:
             key = table.key_of(row)
             known.setdefault(key, row)
@@ -50,7 +51,7 @@ class RememberedRows(Rows):
         """What the folds since the last time did, to be written before the next look at what is
         stored."""
         for table, changed in self._changed.items():
-            stored = self._stored.setdefault(table, set())
+            stored = self._stored[table]
             self._fresh[table] = {key: row for key, row in changed.items() if key not in stored}
             self._changed[table] = {key: row for key, row in changed.items() if key in stored}
             stored.update(changed)
@@ -64,5 +65,6 @@ class RememberedRows(Rows):
         self._whole = False
         self._rows.clear()
         for table, rows in chain(done.fresh(), done.changed()):
-            self._rows.setdefault(table, {}).update((table.key_of(row), row) for row in rows)
-        self._stored = {table: set(rows) for table, rows in self._rows.items()}
+            self._rows[table].update((table.key_of(row), row) for row in rows)
+        self._stored.clear()
+        self._stored |= {table: set(rows) for table, rows in self._rows.items()}

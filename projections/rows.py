@@ -1,5 +1,6 @@
 """The working set of one batch: rows loaded before the fold, and what the fold did to them."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
@@ -36,7 +37,7 @@ class Rows:
     """Rows in memory. What one event did counts only after ``keep``; ``drop`` forgets it."""
 
     def __init__(self) -> None:
-        self._rows: dict[Table[Any], dict[Key, Any]] = {}
+        self._rows: dict[Table[Any], dict[Key, Any]] = defaultdict(dict)
         self._new_rows: dict[tuple[Table[Any], Key], Any] = {}
         self._new_lines: list[tuple[Table[Any], Any]] = []
         self._new_sums: list[tuple[Table[Any], Key, Mapping[str, int]]] = []
@@ -46,10 +47,10 @@ class Rows:
     def _begin(self) -> None:
         """Nothing is to be written."""
         self._fresh: dict[Table[Any], dict[Key, Any]] = {}
-        self._changed: dict[Table[Any], dict[Key, Any]] = {}
-        self._lines: dict[Table[Any], list[Line]] = {}
-        self._appended: dict[Table[Any], list[Any]] = {}
-        self._sums: dict[Table[Any], dict[Key, dict[str, int]]] = {}
+        self._changed: dict[Table[Any], dict[Key, Any]] = defaultdict(dict)
+        self._lines: dict[Table[Any], list[Line]] = defaultdict(list)
+        self._appended: dict[Table[Any], list[Any]] = defaultdict(list)
+        self._sums: dict[Table[Any], dict[Key, dict[str, int]]] = defaultdict(dict)
         self._touched: dict[str, None] = {}
 
     # what a fold asks and says
@@ -57,7 +58,7 @@ class Rows:
     def find(self, table: Table[R], *key: Any) -> R | None:
         """The row of that key, or ``None``."""
         found: R | None = self._new_rows.get((table, key))
-        return found if found is not None else self._rows.get(table, {}).get(key)
+        return found if found is not None else self._rows[table].get(key)
 
     def get(self, table: Table[R], *key: Any) -> R:
         """The row of that key. Raises ``MissingRowError``."""
@@ -68,7 +69,7 @@ class Rows:
 
     def having(self, table: Table[R], **values: Any) -> list[R]:
         """The rows with these values, among those loaded and those put."""
-        known = {**self._rows.get(table, {})}
+        known = {**self._rows[table]}
         known |= {key: row for (of, key), row in self._new_rows.items() if of is table}
         return [
             row
@@ -109,30 +110,30 @@ class Rows:
 
     def load(self, table: Table[R], rows: Sequence[R]) -> None:
         """Take over rows as they are stored."""
-        self._rows.setdefault(table, {}).update((table.key_of(row), row) for row in rows)
+        self._rows[table].update((table.key_of(row), row) for row in rows)
 
     def keep(self, position: int) -> None:
         """Let the event at ``position`` count."""
         for (table, key), row in self._new_rows.items():
-            self._rows.setdefault(table, {})[key] = row
-            self._changed.setdefault(table, {})[key] = row
+            self._rows[table][key] = row
+            self._changed[table][key] = row
             if table.past is Past.STATES:
-                self._lines.setdefault(table, []).append(Line(position, row))
+                self._lines[table].append(Line(position, row))
         for table, row in self._new_lines:
-            self._appended.setdefault(table, []).append(row)
-        self._keep_sums(position)
+            self._appended[table].append(row)
+        if self._new_sums:
+            self._keep_sums(position)
         self._touched |= dict.fromkeys(self._new_touched)
         self.drop()
 
     def _keep_sums(self, position: int) -> None:
         added: dict[tuple[Table[Any], Key], dict[str, int]] = {}
         for table, key, amounts in self._new_sums:
-            _add(self._sums.setdefault(table, {}).setdefault(key, {}), amounts)
+            _add(self._sums[table].setdefault(key, {}), amounts)
             _add(added.setdefault((table, key), {}), amounts)
         for (table, key), amounts in added.items():
             if table.past is Past.SUMS:
-                line = Line(position, _summed(table, key, amounts))
-                self._lines.setdefault(table, []).append(line)
+                self._lines[table].append(Line(position, _summed(table, key, amounts)))
 
     def drop(self) -> None:
         """Forget what the event did."""

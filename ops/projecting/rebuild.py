@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import psycopg
 
 from domain.shared.errors import ConflictError
+from ops.projecting.collecting import collecting_seldom
 from ops.projecting.filling import FILLING_LIMIT, Filler
 from ops.projecting.places import (
     BUILDING,
@@ -126,7 +127,8 @@ def _fill(
 ) -> Rebuilt:
     events, told = 0, place.position
     batches = ahead(source, place.position, limit=FILLING_LIMIT)
-    with closing(batches), Filler(connection, projection, place) as filler:
+    filler = Filler(connection, projection, place)
+    with closing(batches), collecting_seldom(), filler:
         for read in batches:
             batch = read if upto is None else read.cut(upto)
             filler.take(batch)

@@ -10,18 +10,18 @@ from projections.jobs.tables import BUILDS
 from projections.replacing import replace
 from projections.rows import Rows
 
-_STATUS_OF: dict[type[Any], BuildStatus] = {
-    Build.Reserved: BuildStatus.RESERVED,
-    Build.Sent: BuildStatus.SENT,
-    Build.Accepted: BuildStatus.ACCEPTED,
-    Build.Started: BuildStatus.RUNNING,
-    Build.Paused: BuildStatus.PAUSED,
-    Build.Resumed: BuildStatus.RUNNING,
-    Build.Finished: BuildStatus.FINISHED,
-    Build.Failed: BuildStatus.FAILED,
-    Build.Cancelled: BuildStatus.CANCELLED,
-    Build.OutcomeBecameUnknown: BuildStatus.OUTCOME_UNKNOWN,
-    Build.Inspected: BuildStatus.INSPECTED,
+_STATUS_OF: dict[type[Any], str] = {
+    Build.Reserved: BuildStatus.RESERVED.value,
+    Build.Sent: BuildStatus.SENT.value,
+    Build.Accepted: BuildStatus.ACCEPTED.value,
+    Build.Started: BuildStatus.RUNNING.value,
+    Build.Paused: BuildStatus.PAUSED.value,
+    Build.Resumed: BuildStatus.RUNNING.value,
+    Build.Finished: BuildStatus.FINISHED.value,
+    Build.Failed: BuildStatus.FAILED.value,
+    Build.Cancelled: BuildStatus.CANCELLED.value,
+    Build.OutcomeBecameUnknown: BuildStatus.OUTCOME_UNKNOWN.value,
+    Build.Inspected: BuildStatus.INSPECTED.value,
 }
 _FIGURES = ("duration_ms", "energy_j", "energy_source", "material_mm3", "material_mg")
 
@@ -31,28 +31,26 @@ def fold_build(rows: Rows, recorded: RecordedEvent) -> BuildRow:
     event = recorded.event
     if isinstance(event, Build.Planned):
         return rows.put(BUILDS, _planned(event, recorded))
-    row = replace(
-        rows.get(BUILDS, str(recorded.aggregate_id)),
-        position=recorded.position,
-        version=recorded.version,
-    )
+    row = rows.get(BUILDS, str(recorded.aggregate_id))
+    told = _told(row, event, recorded)
     if status := _STATUS_OF.get(type(event)):
-        row = replace(row, status=status.value)
-    return rows.put(BUILDS, replace(row, **_told(row, event, recorded)))
+        told["status"] = status
+    position, version = recorded.position, recorded.version
+    return rows.put(BUILDS, replace(row, position=position, version=version, **told))
 
 
 def _told(row: BuildRow, event: Any, recorded: RecordedEvent) -> dict[str, Any]:
     """The fields of the row that the event tells anew."""
     at = recorded.envelope.occurred_at
     match event:
+        case Build.Progressed():
+            return {"percent": event.percent}
         case Build.Reserved():
             return {"epoch": event.epoch, "inventory_id": event.inventory_id}
         case Build.Accepted():
             return {"bridge": event.bridge}
         case Build.Started():
             return {"began": True, "started_at": at}
-        case Build.Progressed():
-            return {"percent": event.percent}
         case Build.Finished():
             return {"percent": 100, "ended_at": at, **_figures(event)}
         case Build.Failed():

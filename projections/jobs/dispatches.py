@@ -9,15 +9,15 @@ from projections.jobs.tables import DECISIONS, DISPATCHES
 from projections.replacing import replace
 from projections.rows import Rows
 
-_STATUS_OF: dict[type[Any], DispatchStatus] = {
-    Dispatch.NodeChosen: DispatchStatus.NODE_CHOSEN,
-    Dispatch.NodeReserved: DispatchStatus.NODE_RESERVED,
-    Dispatch.MaterialReserved: DispatchStatus.MATERIAL_RESERVED,
-    Dispatch.Sent: DispatchStatus.SENT,
-    Dispatch.Started: DispatchStatus.STARTED,
-    Dispatch.Reverting: DispatchStatus.REVERTING,
-    Dispatch.Reverted: DispatchStatus.REQUESTED,
-    Dispatch.Closed: DispatchStatus.CLOSED,
+_STATUS_OF: dict[type[Any], str] = {
+    Dispatch.NodeChosen: DispatchStatus.NODE_CHOSEN.value,
+    Dispatch.NodeReserved: DispatchStatus.NODE_RESERVED.value,
+    Dispatch.MaterialReserved: DispatchStatus.MATERIAL_RESERVED.value,
+    Dispatch.Sent: DispatchStatus.SENT.value,
+    Dispatch.Started: DispatchStatus.STARTED.value,
+    Dispatch.Reverting: DispatchStatus.REVERTING.value,
+    Dispatch.Reverted: DispatchStatus.REQUESTED.value,
+    Dispatch.Closed: DispatchStatus.CLOSED.value,
 }
 
 
@@ -26,32 +26,34 @@ def fold_dispatch(rows: Rows, recorded: RecordedEvent) -> DispatchRow:
     event = recorded.event
     if isinstance(event, Dispatch.Requested):
         return rows.put(DISPATCHES, _requested(event, recorded))
-    row = replace(
-        rows.get(DISPATCHES, str(recorded.aggregate_id)),
-        position=recorded.position,
-        version=recorded.version,
-    )
+    row = rows.get(DISPATCHES, str(recorded.aggregate_id))
+    told = _told(event)
     if status := _STATUS_OF.get(type(event)):
-        row = replace(row, status=status.value)
+        told["status"] = status
+    if isinstance(event, Dispatch.NodeChosen):
+        rows.append(DECISIONS, _decision(row, event, recorded))
+    position, version = recorded.position, recorded.version
+    return rows.put(DISPATCHES, replace(row, position=position, version=version, **told))
+
+
+def _told(event: Any) -> dict[str, Any]:
+    """The fields of the row that the event tells anew."""
     match event:
         case Dispatch.NodeChosen():
-            rows.append(DECISIONS, _decision(row, event, recorded))
-            row = replace(
-                row,
-                attempt=event.attempt,
-                build_id=event.build_id,
-                node_id=event.node_id,
-                inventory_id=event.inventory_id,
-            )
+            return {
+                "attempt": event.attempt,
+                "build_id": event.build_id,
+                "node_id": event.node_id,
+                "inventory_id": event.inventory_id,
+            }
         case Dispatch.Reverting():
-            row = replace(row, reason=event.reason)
+            return {"reason": event.reason}
         case Dispatch.Reverted():
-            row = replace(row, build_id="", node_id="", inventory_id="")
+            return {"build_id": "", "node_id": "", "inventory_id": ""}
         case Dispatch.Closed():
-            row = replace(row, outcome=event.outcome)
+            return {"outcome": event.outcome}
         case _:
-            pass
-    return rows.put(DISPATCHES, row)
+            return {}
 
 
 def _decision(row: DispatchRow, event: Dispatch.NodeChosen, recorded: RecordedEvent) -> DecisionRow:

@@ -1,6 +1,7 @@
 """Folds the events of jobs."""
 
 from datetime import datetime
+from typing import Any
 
 from domain.job.aggregate import EVENT_OF, Job
 from domain.job.states import ENDED, JobStatus
@@ -24,24 +25,28 @@ def fold_job(rows: Rows, recorded: RecordedEvent) -> str:
     if isinstance(event, Job.Submitted):
         rows.put(JOBS, _submitted(event, recorded))
         return job_id
-    row = replace(rows.get(JOBS, job_id), position=recorded.position, version=recorded.version)
-    match event:
-        case Job.Reprioritized():
-            row = replace(row, priority=event.priority)
-        case Job.CancelRequested():
-            row = replace(row, cancel_requested=True, cancel_reason=event.reason)
-        case _ if status := STATUS_OF.get(type(event)):
-            row = _advanced(row, status, recorded.envelope.occurred_at)
-        case _:
-            pass
-    rows.put(JOBS, row)
+    row = rows.get(JOBS, job_id)
+    told = _told(row, event, recorded.envelope.occurred_at)
+    position, version = recorded.position, recorded.version
+    rows.put(JOBS, replace(row, position=position, version=version, **told))
     return job_id
 
 
-def _advanced(row: JobRow, status: JobStatus, at: datetime) -> JobRow:
-    started = row.started_at or (at if status is JobStatus.IN_PROGRESS else None)
-    ended = at if status in ENDED else None
-    return replace(row, status=status.value, started_at=started, ended_at=ended)
+def _told(row: JobRow, event: Fact, at: datetime) -> dict[str, Any]:
+    """The fields of the row that the event tells anew."""
+    match event:
+        case Job.Reprioritized():
+            return {"priority": event.priority}
+        case Job.CancelRequested():
+            return {"cancel_requested": True, "cancel_reason": event.reason}
+        case _ if status := STATUS_OF.get(type(event)):
+            return {
+                "status": status.value,
+                "started_at": row.started_at or (at if status is JobStatus.IN_PROGRESS else None),
+                "ended_at": at if status in ENDED else None,
+            }
+        case _:
+            return {}
 
 
 def _submitted(event: Job.Submitted, recorded: RecordedEvent) -> JobRow:

@@ -13,15 +13,17 @@ from projections.jobs.waiting import why_waiting
 from projections.replacing import replace
 from projections.rows import Need, Rows
 
-_STATUS_OF: dict[type[Any], PieceStatus] = {
-    Part.PieceQueued: PieceStatus.QUEUED,
-    Part.PieceReturned: PieceStatus.ORDERED,
-    Part.PieceStarted: PieceStatus.RUNNING,
-    Part.PiecePaused: PieceStatus.PAUSED,
-    Part.PieceMade: PieceStatus.TO_INSPECT,
-    Part.PiecePassed: PieceStatus.PASSED,
-    Part.PieceScrapped: PieceStatus.SCRAPPED,
-    Part.PieceCancelled: PieceStatus.CANCELLED,
+_ORDER = [each.value for each in PieceStatus]
+_FAILED = JobStatus.FAILED.value
+_STATUS_OF: dict[type[Any], str] = {
+    Part.PieceQueued: PieceStatus.QUEUED.value,
+    Part.PieceReturned: PieceStatus.ORDERED.value,
+    Part.PieceStarted: PieceStatus.RUNNING.value,
+    Part.PiecePaused: PieceStatus.PAUSED.value,
+    Part.PieceMade: PieceStatus.TO_INSPECT.value,
+    Part.PiecePassed: PieceStatus.PASSED.value,
+    Part.PieceScrapped: PieceStatus.SCRAPPED.value,
+    Part.PieceCancelled: PieceStatus.CANCELLED.value,
 }
 
 
@@ -41,27 +43,34 @@ def fold_part(rows: Rows, recorded: RecordedEvent) -> PartRow:
     if isinstance(event, Part.Ordered):
         return _ordered(rows, event, recorded)
     row = rows.get(PARTS, str(recorded.aggregate_id))
-    row = replace(row, position=recorded.position, version=recorded.version)
+    told = _told(rows, row, event, recorded.position)
+    position, version = recorded.position, recorded.version
+    row = replace(row, position=position, version=version, **told)
+    waiting_for = row.waiting_for
+    if row.verdict == _FAILED or PieceStatus.ORDERED not in row.counts:
+        waiting_for = []
+    return rows.put(PARTS, replace(row, status=status_of(row).value, waiting_for=waiting_for))
+
+
+def _told(rows: Rows, row: PartRow, event: Any, position: int) -> dict[str, Any]:
+    """The fields of the part's row that the event tells anew; those of its pieces are put."""
     match event:
         case Part.Validated():
-            row = replace(row, verdict=JobStatus.VALIDATED.value, **_estimate(event))
+            return {"verdict": JobStatus.VALIDATED.value, **_estimate(event)}
         case Part.Rejected():
-            row = replace(row, verdict=JobStatus.REJECTED.value, reasons=event.reasons)
+            return {"verdict": JobStatus.REJECTED.value, "reasons": event.reasons}
         case Part.Failed():
-            row = replace(row, verdict=JobStatus.FAILED.value, failure=event.reason)
+            return {"verdict": _FAILED, "failure": event.reason}
         case Part.Scheduled():
-            row = replace(row, scheduled=True)
+            return {"scheduled": True}
         case Part.MachineMissing():
-            row = replace(row, waiting_for=[why_waiting(*each) for each in event.reasons.items()])
+            return {"waiting_for": [why_waiting(*each) for each in event.reasons.items()]}
         case Part.CancelRequested():
-            row = _cancelled(rows, row, recorded.position)
+            return {"cancel_requested": True, "counts": _cancelled(rows, row, position)}
         case _ if type(event) in _STATUS_OF:
-            row = _moved(rows, row, event, recorded.position)
+            return {"counts": _moved(rows, row, event, position)}
         case _:
-            pass
-    if row.verdict == JobStatus.FAILED or PieceStatus.ORDERED not in row.counts:
-        row = replace(row, waiting_for=[])
-    return rows.put(PARTS, replace(row, status=status_of(row).value))
+            return {}
 
 
 def status_of(row: PartRow) -> JobStatus:
@@ -124,15 +133,16 @@ def _estimate(event: Part.Validated) -> dict[str, Any]:
     }
 
 
-def _moved(rows: Rows, part: PartRow, event: Any, position: int) -> PartRow:
+def _moved(rows: Rows, part: PartRow, event: Any, position: int) -> dict[str, int]:
+    """Move a piece; the counts after it."""
     piece = rows.get(PIECES, part.id, event.piece)
-    status = _STATUS_OF[type(event)].value
+    status = _STATUS_OF[type(event)]
     counts = _counted(part.counts, piece.status, -1)
     rows.put(PIECES, replace(piece, status=status, position=position, **_of_piece(event)))
     if isinstance(event, Part.PieceScrapped) and event.replacement >= 0:
         rows.put(PIECES, _new_piece(part, event.replacement, position))
         counts = _counted(counts, PieceStatus.ORDERED.value, 1)
-    return replace(part, counts=_counted(counts, status, 1))
+    return _counted(counts, status, 1)
 
 
 def _of_piece(event: Any) -> dict[str, Any]:
@@ -153,20 +163,20 @@ def _of_piece(event: Any) -> dict[str, Any]:
             return {}
 
 
-def _cancelled(rows: Rows, part: PartRow, position: int) -> PartRow:
-    """Pieces that no machine has are cancelled by the wish."""
+def _cancelled(rows: Rows, part: PartRow, position: int) -> dict[str, int]:
+    """Pieces that no machine has are cancelled by the wish; the counts after it."""
     counts = part.counts
     for piece in rows.having(PIECES, part_id=part.id, status=PieceStatus.ORDERED.value):
         cancelled = PieceStatus.CANCELLED.value
         rows.put(PIECES, replace(piece, status=cancelled, position=position))
         counts = _counted(_counted(counts, piece.status, -1), cancelled, 1)
-    return replace(part, cancel_requested=True, counts=counts)
+    return counts
 
 
 def _counted(counts: dict[str, int], status: str, change: int) -> dict[str, int]:
     """Other counts in the order of the states, without zeros: the same counts, the same bytes."""
     changed = {**counts, status: counts.get(status, 0) + change}
-    return {each.value: changed[each] for each in PieceStatus if changed.get(each)}
+    return {name: changed[name] for name in _ORDER if changed.get(name)}
 
 
 def _new_piece(part: PartRow, piece: int, position: int) -> PieceRow:

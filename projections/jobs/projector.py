@@ -68,7 +68,12 @@ class Jobs(Projection):
                 words=words_of(recorded.event),
                 event_id=recorded.event_id,
                 actor=f"{actor.kind}/{actor.id}",
-                **place._asdict(),
+                job_id=place.job_id,
+                organisation_id=place.organisation_id,
+                part_id=place.part_id,
+                piece=place.piece,
+                build_id=place.build_id,
+                node_id=place.node_id,
             ),
         )
         rows.touch(place.job_id)
