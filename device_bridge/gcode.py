@@ -27,7 +27,11 @@ class Survey:
 
 def commands(program: Path, *, longest: int) -> Iterator[str]:
     """The commands of a file. Raises ``BadProgramError`` for what must not be sent."""
-    with program.open(encoding="utf-8-sig", errors="replace") as lines:
+    try:
+        file = program.open(encoding="utf-8-sig", errors="replace")
+    except OSError as problem:
+        raise BadProgramError(f"the program cannot be read: {problem.strerror}") from problem
+    with file as lines:
         for number, raw in enumerate(lines, start=1):
             command = clean(raw)
             if not command or command.startswith(LINK_OWN):

@@ -3,6 +3,7 @@
 import asyncio
 from time import monotonic
 
+from device_bridge.certify.peers import mill_peer
 from device_bridge.dialects import grbl
 from device_bridge.drivers.base import Driver
 from device_bridge.drivers.grbl_state import GrblState
@@ -310,4 +311,5 @@ DRIVER = DriverSpec(
     schemes=BYTE_SCHEMES,
     make=_make,
     quality=Quality.SILVER,
+    peer=mill_peer("grbl"),
 )

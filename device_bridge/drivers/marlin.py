@@ -3,6 +3,7 @@
 import asyncio
 from time import monotonic
 
+from device_bridge.certify.peers import printer_peer
 from device_bridge.dialects import marlin
 from device_bridge.drivers.base import Driver
 from device_bridge.drivers.marlin_state import MarlinState
@@ -31,6 +32,7 @@ from device_bridge.protocols import (
     RunResult,
     TelemetrySample,
     Transport,
+    Working,
 )
 from device_bridge.transports.choosing import BYTE_SCHEMES, boot_s, transport_to
 from domain.node.states import Availability, Execution
@@ -243,6 +245,10 @@ class MarlinPrinter(Driver[MarlinState]):
     def _hear(self, meaning: marlin.Meaning) -> None:
         self._state.hear(meaning)
         match meaning:
+            case marlin.Busy(why) if not why.startswith("paused"):
+                self._state.tell(Working())
+            case marlin.Temperatures(waiting=True):
+                self._state.tell(Working())
             case marlin.Halted():
                 self._wire.fail(MachineHaltedError(self._state.halt_text))
             case marlin.Started() if self._running:
@@ -278,4 +284,5 @@ DRIVER = DriverSpec(
     schemes=BYTE_SCHEMES,
     make=_make,
     quality=Quality.SILVER,
+    peer=printer_peer("marlin"),
 )

@@ -33,6 +33,10 @@ class FaultPlan:
     def __init__(self, faults: list[dict[str, Any]]) -> None:
         self._faults = [Fault(**fault) for fault in faults]
 
+    def add(self, kind: str) -> None:
+        """One that strikes at the next chance."""
+        self._faults.append(Fault(kind=kind, at_line=0))
+
     def strike(self, kind: str, line: int) -> Fault | None:
         """The fault of this kind that strikes now, if any."""
         for fault in self._faults:

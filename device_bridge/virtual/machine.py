@@ -42,6 +42,9 @@ class VirtualMachine:
         self, plan: MachinePlan, *, folder: Path, ended: Callable[[], None] = lambda: None
     ) -> None:
         self.plan = plan
+        self.faults = FaultPlan(plan.faults)
+        self.received_bytes = 0
+        self.received_questions = 0
         self.path = folder / "dev" / plan.name
         self._replug: asyncio.TimerHandle | None = None
         self.ledger = Ledger(folder / f"{plan.name}.json", ended=ended)
@@ -50,11 +53,11 @@ class VirtualMachine:
         self.firmware = FIRMWARES[plan.dialect](
             write=self._write,
             ledger=self.ledger,
-            faults=FaultPlan(plan.faults),
+            faults=self.faults,
             speed=plan.speed,
             unplugged=self.unplug,
         )
-        self._port: PtyPort | TcpPort = _port(plan, self.path, self.firmware)
+        self._port: PtyPort | TcpPort = self._made_port()
 
     @property
     def address(self) -> str:
@@ -83,13 +86,15 @@ class VirtualMachine:
         """Put bytes on the wire that the firmware never meant."""
         self._port.write(data)
 
+    def _made_port(self) -> PtyPort | TcpPort:
+        if self.plan.link == "tcp":
+            return TcpPort(received=self._received, opened=self.firmware.opened)
+        return PtyPort(self.path, received=self._received, opened=self.firmware.opened)
+
+    def _received(self, data: bytes) -> None:
+        self.received_bytes += len(data)
+        self.received_questions += data.count(b"?")
+        self.firmware.received(data)
+
     def _write(self, data: bytes) -> None:
         self._port.write(data)
-
-
-def _port(
-    plan: MachinePlan, path: Path, firmware: VirtualMarlin | VirtualGrbl
-) -> PtyPort | TcpPort:
-    if plan.link == "tcp":
-        return TcpPort(received=firmware.received, opened=firmware.opened)
-    return PtyPort(path, received=firmware.received, opened=firmware.opened)

@@ -10,6 +10,7 @@ from device_bridge.drivers.catalogue import OWN_FOLDER, checked, driver_named
 from device_bridge.drivers.spec import scheme_of
 from device_bridge.machines import MachineConfig, read_machines, write_machines
 from domain.shared.errors import InvalidInputError
+from ops.cli.bridge_certify import certify_driver
 from ops.cli.bridge_drivers import given_options, list_drivers, shown_machine
 from ops.cli.bridge_stop import stop
 from ops.cli.homes import Home
@@ -25,6 +26,7 @@ app = typer.Typer(
 )
 FILE = "machines.json"
 app.command("drivers")(list_drivers)
+app.command("certify")(certify_driver)
 
 
 @app.command("list")
