@@ -101,4 +101,4 @@ def played(seed: int, *, troubles: bool) -> list[RecordedEvent]:
 def _whole(event: RecordedEvent) -> RecordedEvent:
     """With the body and a hash, as the log has them."""
     fields = {k: v for k, v in vars(event.event).items() if k not in _IN_ENVELOPE}
-    return replace(event, body=json_bytes(fields), hash=f"sha256:{event.position:064x}")
+    return event._replace(body=json_bytes(fields), hash=f"sha256:{event.position:064x}")

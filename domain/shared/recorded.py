@@ -1,7 +1,12 @@
-"""An event as followers of the log meet it: the fact, its envelope, its position."""
+"""An event as followers of the log meet it: the fact, its envelope, its position.
+
+Two of these are named tuples: a replay makes millions, and each field of a frozen dataclass takes
+twice as long to set.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from domain.shared.aggregate import Fact
@@ -15,8 +20,7 @@ class Actor:
     id: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Envelope:
+class Envelope(NamedTuple):
     """What is true of every event, beside its body.
 
     Times are UTC with milliseconds. ``command_id`` is the command's full name (uuid5 of
@@ -34,8 +38,7 @@ class Envelope:
     traceparent: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecordedEvent:
+class RecordedEvent(NamedTuple):
     """One event of the log, decoded once and given to every follower.
 
     ``position`` is a 64-bit integer: log epoch in the high bits, stream sequence in the low.

@@ -5,11 +5,13 @@ says what is wrong with it. Both ways lead to the same event.
 """
 
 from datetime import datetime
+from functools import lru_cache
 from re import compile as pattern
+from uuid import UUID
 
 from domain.shared.recorded import Envelope, RecordedEvent
 from ops.eventstore.envelope import HASH, actor_of
-from ops.eventstore.mapper import event_from, uuid_of
+from ops.eventstore.mapper import event_from
 from ops.eventstore.raw import RawEvent
 
 ALWAYS = ("Imewe-Version", "Imewe-Topic", "Imewe-Event", "Imewe-Recorded", "Imewe-Schema", HASH)
@@ -35,6 +37,13 @@ WRITTEN = (
 """The order in which headers are written; those that would be empty are left out."""
 
 
+@lru_cache(maxsize=8192)
+def _place(subject: str) -> tuple[str, UUID]:
+    """Kind and id; events of one aggregate come again and again."""
+    _, kind, token = subject.rsplit(".", 2)
+    return kind, UUID(token)
+
+
 def _line(name: str) -> str:
     line = rf"\r\n{name}:([^\r]*)"
     return line if name in ALWAYS else f"(?:{line})?"
@@ -53,8 +62,7 @@ def decoded(raw: RawEvent) -> RecordedEvent | None:
 
 
 def _decoded(raw: RawEvent) -> RecordedEvent | None:
-    sequence, _, subject, head, body = raw
-    text = head.decode()
+    text = raw.head.decode()
     told = _HEAD.match(text)
     if told is None or text.find(_OURS, told.end()) >= 0:
         return None
@@ -62,15 +70,15 @@ def _decoded(raw: RawEvent) -> RecordedEvent | None:
         version_text, topic, _, event_id, command, cause, story, organisation, site, actor_kind,
         actor, occurred, trace, recorded, previous_hash, schema, hash_text,
     ) = told.groups("")  # fmt: skip
-    _, kind, token = subject.rsplit(".", 2)
-    aggregate_id, version, schema_version = uuid_of(token), int(version_text), int(schema)
+    kind, aggregate_id = _place(raw.subject)
+    version, schema_version = int(version_text), int(schema)
     occurred_at = datetime.fromisoformat(occurred or recorded)
     return RecordedEvent(
         event=event_from(
             aggregate_id,
             version,
             topic=topic,
-            body=body,
+            body=raw.body,
             occurred_at=occurred_at,
             schema_version=schema_version,
             command=command,
@@ -85,7 +93,7 @@ def _decoded(raw: RawEvent) -> RecordedEvent | None:
             occurred_at=occurred_at,
             traceparent=trace,
         ),
-        position=sequence,
+        position=raw.sequence,
         kind=kind,
         aggregate_id=aggregate_id,
         version=version,
@@ -96,5 +104,5 @@ def _decoded(raw: RawEvent) -> RecordedEvent | None:
         schema_version=schema_version,
         previous_hash=previous_hash,
         hash=hash_text,
-        body=body,
+        body=raw.body,
     )

@@ -4,7 +4,6 @@ The body holds an event's own fields and nothing more. A field annotated as some
 know comes back as what the annotation says, so that a replay folds the values the first fold saw.
 """
 
-from collections.abc import Hashable
 from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
@@ -99,7 +98,7 @@ def event_of(record: Record) -> Any:
     headers = record.headers
     try:
         return event_from(
-            uuid_of(record.aggregate),
+            _uuid(record.aggregate),
             record.version,
             topic=record.topic,
             body=record.body,
@@ -134,9 +133,10 @@ def event_class(topic: str) -> type[Any]:
         found = resolve_topic(topic)
     except TopicError as error:
         raise _newer(f"this program does not know the event {topic[:80]}") from error
-    if not (isinstance(found, type) and _form_of(cast(Hashable, found)).is_event):
+    known: Any = found
+    if not (isinstance(known, type) and _form_of(known).is_event):
         raise _newer(f"{topic[:80]} is no event")
-    return found
+    return known
 
 
 def version_of(cls: type[Any]) -> int:
@@ -202,7 +202,7 @@ def _form_of(cls: Any) -> _Form:
     )
 
 
-uuid_of = lru_cache(maxsize=8192)(UUID)
+_uuid = lru_cache(maxsize=8192)(UUID)
 """Events of one aggregate come again and again."""
 
 
@@ -217,9 +217,9 @@ def event_from(
     command: str,
 ) -> Any:
     """The event that stored values tell; raises whatever is wrong with them."""
-    cls = event_class(topic)
+    cls: Any = event_class(topic)
     values: dict[str, Any] = orjson.loads(body)
-    form = _form_of(cast(Hashable, cls))
+    form = _form_of(cls)
     if form.is_snapshot:
         values["state"] = unpacked(values["state"])
     else:

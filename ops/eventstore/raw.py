@@ -30,7 +30,7 @@ class RawEvent(NamedTuple):
     @property
     def stored_at(self) -> datetime:
         """Cut to whole microseconds."""
-        return _EPOCH + timedelta(microseconds=self.stored_ns // 1000)
+        return datetime.fromtimestamp(self.stored_ns // 1000 / 1_000_000, UTC)
 
 
 def raw_of(message: Message) -> RawEvent:

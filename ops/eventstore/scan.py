@@ -15,7 +15,7 @@ import orjson
 from domain.shared.errors import UnavailableError
 from ops.eventstore.client import Client, ask, read_answer
 from ops.eventstore.raw import RawEvent
-from ops.eventstore.wire import ConnectionLostError, Message, publication
+from ops.eventstore.wire import ConnectionLostError, publication
 
 PULL = 500
 """Events in one request; one more request is always under way."""
@@ -98,26 +98,22 @@ class Scan:
         self._asked += PULL
 
     def _receive(self) -> None:
-        for message in self._connection.receive_ready(self._until()):
-            if not message.reply:  # a status: no more for now, or no consumer any more
+        """Take what came. Where an answer to it would go, if anybody gave one, tells an event's
+        place: its stream sequence, its number among our deliveries, and its time."""
+        found, delivered = self._found, self._delivered
+        for subject, reply, head, body in self._connection.receive_ready(self._until()):
+            words = reply.split(".")
+            if len(words) < PLAIN_WORDS:  # a status: no more for now, or no consumer any more
                 self._ended = True
                 return
-            self._found.append(self._next(message))
-        if self._asked - self._delivered <= PULL:
-            self._pull()
-
-    def _next(self, message: Message) -> RawEvent:
-        """Where an answer would go, if anybody gave one, tells the event's place: how often and
-        as which stream sequence it was delivered, as which message of ours, and its time."""
-        words = message.reply.split(".")
-        at = 5 if len(words) == PLAIN_WORDS else 7  # with a domain and an account before
-        delivered = int(words[at + 1])
-        if delivered != self._delivered + 1:
-            raise UnavailableError(f"delivery {self._delivered + 1} of a run is missing")
+            at = 5 if len(words) == PLAIN_WORDS else 7  # behind a domain and an account
+            delivered += 1
+            if int(words[at + 1]) != delivered:
+                raise UnavailableError(f"delivery {delivered} of a run is missing")
+            found.append(RawEvent(int(words[at]), int(words[at + 2]), subject, head, body))
         self._delivered = delivered
-        return RawEvent(
-            int(words[at]), int(words[at + 2]), message.subject, message.head, message.body
-        )
+        if self._asked - delivered <= PULL:
+            self._pull()
 
     def _until(self) -> float:
         return time.monotonic() + self._timeout

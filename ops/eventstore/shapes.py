@@ -1,13 +1,13 @@
 """Gives JSON values back the types that a dataclass's annotations promise."""
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import Enum
 from functools import cache
 from types import NoneType, UnionType
-from typing import Any, Union, cast, get_args, get_origin, get_type_hints
+from typing import Any, Union, get_args, get_origin, get_type_hints
 from uuid import UUID
 
 Restore = Callable[[Any], Any]
@@ -20,17 +20,16 @@ _FROM_TEXT: dict[Any, Restore] = {
 
 
 @cache
-def restorers_of(cls: Hashable) -> dict[str, Restore]:
+def restorers_of(model: Any) -> dict[str, Restore]:
     """The fields of a dataclass whose JSON form is not their own, and how to restore each."""
-    model = cast(Any, cls)
     hints = get_type_hints(model)
     found = {field.name: _restore(hints[field.name]) for field in fields(model)}
     return {name: restore for name, restore in found.items() if restore is not None}
 
 
-def restored(cls: type[Any], values: dict[str, Any]) -> dict[str, Any]:
+def restored(cls: Any, values: dict[str, Any]) -> dict[str, Any]:
     """Restore the values of a dataclass's fields in place."""
-    for name, restore in restorers_of(cast(Hashable, cls)).items():
+    for name, restore in restorers_of(cls).items():
         if values.get(name) is not None:
             values[name] = restore(values[name])
     return values

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
@@ -55,9 +54,8 @@ def _jumped(
 ) -> Iterator[RecordedEvent]:
     for event in events:
         by = jump(event.position)
-        yield replace(
-            event,
-            envelope=replace(event.envelope, occurred_at=event.envelope.occurred_at + by),
+        yield event._replace(
+            envelope=event.envelope._replace(occurred_at=event.envelope.occurred_at + by),
             recorded_at=event.recorded_at + by,
             stored_at=event.stored_at + by,
         )

@@ -10,7 +10,6 @@ import re
 import signal
 import threading
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -212,7 +211,7 @@ def test_an_event_of_900_kb_passes_through_everything(whole: Whole, tmp_path: Pa
         deadline="",
         parts=[],
     )
-    envelope = replace(an_envelope(), organisation_id=whole.organisation_id)
+    envelope = an_envelope()._replace(organisation_id=whole.organisation_id)
     with contextlib.closing(
         Imewe(environment_of(address(whole.settings, "log_commands")))
     ) as application:

@@ -3,7 +3,6 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -135,10 +134,10 @@ async def test_where_the_logs_clock_was_set_back_a_later_time_holds_all_before_i
     hour = timedelta(hours=1)
     half = len(story.events) // 2
     events = [
-        replace(event, stored_at=event.stored_at - hour) if event.position > half else event
+        event._replace(stored_at=event.stored_at - hour) if event.position > half else event
         for event in story.events[:-1]
     ]
-    events.append(replace(story.events[-1], stored_at=story.events[-1].stored_at + hour))
+    events.append(story.events[-1]._replace(stored_at=story.events[-1].stored_at + hour))
     with migrated(database_url) as connection:
         project(connection, events)
     before_it, after_it = BEGIN - 2 * hour, events[half - 1].stored_at + hour / 2

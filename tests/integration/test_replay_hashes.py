@@ -85,7 +85,7 @@ def test_values_that_postgresql_writes_otherwise_hash_alike(connection: Connecti
         "ü": {"z": 1, "a": 2},
     }
     events = [
-        replace(each, event=replace(each.event, profile=odd))
+        each._replace(event=replace(each.event, profile=odd))
         if "profile" in vars(each.event)
         else each
         for each in story.events

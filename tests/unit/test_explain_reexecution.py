@@ -1,6 +1,5 @@
 """A recorded choice, made again on the fleet as it was, comes out the same or says where not."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -37,7 +36,7 @@ def forged(events: list[RecordedEvent], chosen: RecordedEvent, **changed: Any) -
     other = object.__new__(type(event))
     object.__setattr__(other, "__dict__", {**vars(event), "decision": decision})
     return MemoryLog(
-        [replace(e, event=other) if e.position == chosen.position else e for e in events]
+        [e._replace(event=other) if e.position == chosen.position else e for e in events]
     )
 
 
