@@ -34,6 +34,9 @@ class Settings:
     drives; ``local`` is the bridge inside ``imewe up``. ``head_events`` and ``head_seconds`` say
     after how much, or how long, the notary signs what is new in the log. ``projections_switch``:
     ``manual`` lets a new version of a read model wait for ``imewe projections switch``.
+    ``telemetry_apart``: `imewe run telemetry` takes telemetry in, not the projections service.
+    ``telemetry_raw_days`` and ``telemetry_second_days`` say how long readings and their roll-ups of
+    1 s stay in PostgreSQL; ``telemetry_cold`` is where readings go then, by default in the home.
     ``fail_points`` is the folder of ``ops.failpoints``, for tests; never with ``production``.
     """
 
@@ -55,6 +58,10 @@ class Settings:
     projections_switch: Switching = "automatic"
     head_events: int = 1000
     head_seconds: int = 60
+    telemetry_apart: bool = False
+    telemetry_raw_days: int = 7
+    telemetry_second_days: int = 2
+    telemetry_cold: Path | None = None
     fail_points: Path | None = None
     long_tests: bool = False
     ci: bool = False
@@ -101,6 +108,14 @@ class Settings:
             head_seconds=_number(
                 given, "IMEWE_HEAD_SECONDS", default=60, lowest=1, highest=24 * 3600
             ),
+            telemetry_apart=_switch(given, "IMEWE_TELEMETRY_APART"),
+            telemetry_raw_days=_number(
+                given, "IMEWE_TELEMETRY_RAW_DAYS", default=7, lowest=1, highest=366
+            ),
+            telemetry_second_days=_number(
+                given, "IMEWE_TELEMETRY_SECOND_DAYS", default=2, lowest=1, highest=366
+            ),
+            telemetry_cold=_folder(given, "IMEWE_TELEMETRY_COLD"),
             fail_points=_fail_points(given),
             long_tests=given.get("IMEWE_TEST_LONG") == "1",
             ci=given.get("CI", "").lower() in ("1", "true"),
@@ -175,6 +190,11 @@ def _fail_points(given: Mapping[str, str]) -> Path | None:
             "IMEWE_FAIL_POINTS is for tests; it lets programs die", field="IMEWE_FAIL_POINTS"
         )
     return Path(folder).absolute() if folder else None
+
+
+def _folder(given: Mapping[str, str], name: str) -> Path | None:
+    text = given.get(name)
+    return Path(text).expanduser().absolute() if text else None
 
 
 def _switch(given: Mapping[str, str], name: str) -> bool:

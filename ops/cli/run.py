@@ -23,6 +23,7 @@ REGISTRY = {
     "commands": "ops.services.commands:main",
     "processes": "ops.services.processes:main",
     "projections": "ops.services.projections:main",
+    "telemetry": "ops.services.telemetry:main",
     "notary": "ops.services.notary:main",
     "gateway": "ops.services.gateway:main",
     "bridge": "ops.services.bridge:main",

@@ -1,4 +1,7 @@
-"""The projections service: one reader of the log, all projections, and what admins do to them."""
+"""The projections service: one reader of the log, all projections, and what admins do to them.
+
+Telemetry is taken in here, too, in a thread of its own, unless a service does that apart.
+"""
 
 import asyncio
 import os
@@ -21,6 +24,7 @@ from ops.projecting.threads import in_thread
 from ops.projecting.versions import Versions
 from ops.projecting.wiring import NATS_USER, connected, log_reader
 from ops.settings import Settings
+from ops.telemetry.wiring import beside_projections
 from projections.catalogue import CATALOGUE, EARLIER
 
 STOP_S = 2.0
@@ -45,7 +49,7 @@ async def serve(settings: Settings) -> None:
     client = await connect(settings, NATS_USER)
     announcer = Announcer(client, asyncio.get_running_loop())
     try:
-        with log_reader(settings) as reader:
+        with log_reader(settings) as reader, beside_projections(settings):
             runner = _runner(settings, reader, announcer)
             desk = _desk(settings, runner, announcer)
             verifier = Verifier(token_keys(settings.home).public, clock=SystemClock())

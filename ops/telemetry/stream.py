@@ -54,7 +54,8 @@ class TelemetryStream:
 
     def stop(self) -> None:
         """End a waiting `wait` of another thread, and all later ones at once."""
-        self._listen().stop()
+        if self._wake_up is not None:
+            self._wake_up.stop()
 
     def close(self) -> None:
         """Close what was opened here."""

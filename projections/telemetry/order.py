@@ -22,7 +22,13 @@ class _Gap(NamedTuple):
 
 def take_new(cursor: Cursor, known: Known, batches: Sequence[Batch]) -> list[Batch]:
     """The messages that were not taken before; gaps are written, narrowed and closed by them."""
-    found = [batch for batch in batches if _is_new(cursor, known, batch)]
+    found: list[Batch] = []
+    seen: set[tuple[str, int, int, int]] = set()
+    for batch in batches:
+        name = batch.node_id, batch.epoch, batch.seq, batch.begun
+        if name not in seen and _is_new(cursor, known, batch):
+            found.append(batch)
+        seen.add(name)
     keys = sorted({(batch.node_id, batch.epoch) for batch in found})
     cursor.executemany(
         "INSERT INTO telemetry.heads (node_id, epoch, seq, ended) VALUES (%s, %s, %s, %s)"

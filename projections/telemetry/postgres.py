@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
+from uuid import UUID
 
 from domain.shared.errors import ConflictError
 from domain.telemetry.messages import Batch
@@ -149,7 +150,7 @@ def _copy(cursor: Cursor, known: Known, placed: Sequence[tuple[Batch, list[int]]
         for batch, series in placed:
             copy.write_row(
                 (
-                    batch.node_id,
+                    UUID(batch.node_id),
                     batch.epoch,
                     batch.seq,
                     batch.begun,
