@@ -9,6 +9,7 @@ connects again, the driver looks for its file and follows it to the end. It neve
 
 import asyncio
 from abc import abstractmethod
+from collections.abc import Callable
 from pathlib import Path
 
 from device_bridge import gcode
@@ -17,18 +18,18 @@ from device_bridge.drivers.base import Driver, State
 from device_bridge.drivers.remote_run import RemoteRun
 from device_bridge.errors import (
     DeviceError,
-    DeviceRefusedError,
     LinkLostError,
     MachineBusyError,
     MachineHaltedError,
     SilentDeviceError,
 )
 from device_bridge.protocols import Beginning, JobSpec, LinkLost, RunHandle
-from domain.node.states import Execution
+from domain.node.states import Availability, Execution
 
 LONGEST_LINE = 4096
 """Characters; these machines read a file, so only nonsense is longer."""
 START_S = 60.0
+LOOK_S = 0.02
 READY = frozenset({Execution.READY, Execution.PROGRAM_COMPLETED})
 
 
@@ -51,7 +52,8 @@ class RemoteDriver(Driver[State]):
     async def _start(self, name: str) -> None:
         """Order the machine to run a stored file.
 
-        Raises ``DeviceRefusedError`` only when the machine itself said no.
+        Raises ``LinkLostError`` or ``SilentDeviceError`` when nobody knows whether it was taken;
+        any other ``DeviceError`` is the machine's own no.
         """
 
     @abstractmethod
@@ -127,13 +129,27 @@ class RemoteDriver(Driver[State]):
         """An explicit no ends the run at once; no answer at all is looked into, never repeated."""
         try:
             await self._start(run.file_name)
-        except DeviceRefusedError:
+        except (LinkLostError, SilentDeviceError, TimeoutError):
+            pass
+        except DeviceError:
             if not run.seen:
                 self._print = None
                 raise
-        except (LinkLostError, SilentDeviceError, TimeoutError):
-            pass
         self._doubt(after_s=self._start_s)
+
+    async def _until(self, holds: Callable[[], bool], *, within_s: float) -> None:
+        """Wait for a fact that the machine's reports bring. Raises ``LinkLostError`` when they
+        end, ``TimeoutError`` when it does not come."""
+        async with asyncio.timeout(within_s):
+            while not holds():
+                if self._state.status.availability is not Availability.AVAILABLE:
+                    raise LinkLostError("the link was lost meanwhile")
+                await asyncio.sleep(LOOK_S)
+
+    def _still_on(self, run: RemoteRun) -> None:
+        """A program that ended while the machine was asked to hold is not held."""
+        if run.over:
+            raise MachineBusyError("the program ended before the machine held")
 
     def _saw(self, found: RemoteJob) -> None:
         """Fold what the machine says of the program on it."""
@@ -197,7 +213,9 @@ class RemoteDriver(Driver[State]):
             self._doubts = None
 
     def _lose(self, error: DeviceError) -> None:
-        """The link is gone; the run is not: the machine goes on alone."""
+        """The link is gone, told once; the run is not: the machine goes on alone."""
+        if self._state.status.availability is not Availability.AVAILABLE:
+            return
         self._stop_doubting()
         self._unreachable(error)
         self._state.tell(LinkLost(error))

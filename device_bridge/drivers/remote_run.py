@@ -3,7 +3,7 @@
 import asyncio
 
 from device_bridge import gcode
-from device_bridge.dialects.remote_job import RemoteJob, file_name
+from device_bridge.dialects.remote_job import Phase, RemoteJob, file_name
 from device_bridge.protocols import Progressed, RunHandle, RunResult
 
 PARTS = 1000
@@ -36,7 +36,8 @@ class RemoteRun:
     def saw(self, found: RemoteJob) -> Progressed | None:
         """The machine named this program; the progress to tell when it went on."""
         before, self.seen = self.lines_done, True
-        lines = int((found.share or 0.0) * self.lines_total)
+        share = 1.0 if found.phase is Phase.COMPLETED else min(max(found.share or 0.0, 0.0), 1.0)
+        lines = int(share * self.lines_total)
         self.lines_done = min(max(self.lines_done, lines, 1), self.lines_total)
         if found.filament_mm is not None:
             self._used_mm = max(self._used_mm, found.filament_mm)

@@ -1,7 +1,7 @@
 """Requests to a machine's HTTP server, with its refusals and silences as typed errors."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 import httpx
 
@@ -62,6 +62,12 @@ class HttpLink:
     async def close(self) -> None:
         """Close every connection."""
         await self._client.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *ended_by: object) -> None:
+        await self.close()
 
 
 def json_object(response: httpx.Response) -> dict[str, Any]:
