@@ -81,7 +81,8 @@ def rotate(ctx: typer.Context, *, as_json: AsJson = False) -> None:
 
 @app.command()
 def status(ctx: typer.Context, *, as_json: AsJson = False) -> None:
-    """Show how far the log is signed; exit code 1 when the notary found a flaw.
+    """Show how far the log is signed; exit code 1 when the notary found a flaw, or when a place
+    that gets the heads does not take them.
 
     Example: imewe audit status
     """
@@ -91,15 +92,15 @@ def status(ctx: typer.Context, *, as_json: AsJson = False) -> None:
         show(found, as_json=True)
     else:
         _tell(found)
-    if found["flaw"]:
+    if found["flaw"] or any(place["problem"] for place in found["places"]):
         raise typer.Exit(EXIT_REFUSED)
 
 
 def _tell(found: dict[str, Any]) -> None:
     typer.echo(f"log: {found['origin'] or 'nothing was signed yet'}")
     typer.echo(
-        f"signed: {found['sizeSigned']} events with key {found['keyNumber']};"
-        f" unsigned tail: {found['unsignedTail']} events"
+        f"signed: {found['sizeSigned']} events; unsigned tail: {found['unsignedTail']} events;"
+        f" key {found['keyNumber']} signs from now on"
     )
     typer.echo(f"the notary is {found['phase'].replace('_', ' ')} {found['trouble']}".rstrip())
     if flaw := found["flaw"]:

@@ -59,7 +59,11 @@ def test_what_was_signed_opens_with_the_keys_that_are_shown(stack: Stack) -> Non
 
 
 def test_people_are_told_in_words(stack: Stack) -> None:
-    assert "unsigned tail:" in stack.run("audit", "status").stdout
+    number = told(stack, "rotate")["number"]
+    shown = stack.run("audit", "status").stdout
+    assert "unsigned tail:" in shown
+    assert f"key {number} signs from now on" in shown
+    assert f"with key {number}" not in shown
     assert "+" in stack.run("audit", "keys").stdout
     assert "imewe.log/" in stack.run("audit", "heads", "--notes").stdout
     assert "signed at" in stack.run("audit", "heads").stdout
@@ -110,6 +114,23 @@ def test_heads_go_where_the_admin_says(stack: Stack, tmp_path: Path) -> None:
     assert stack.run("audit", "publish", "remove", "usb", *home).exit_code == 0
     assert stack.run("audit", "publish", "remove", "usb", *home).exit_code == 1
     assert stack.run("audit", "publish", "add", "file", "not/absolute", *home).exit_code == 1
+
+
+def test_a_place_that_takes_no_heads_is_said_and_is_no_success(stack: Stack) -> None:
+    home = ("--home", str(stack.home))
+    away = "http://127.0.0.1:9/heads"
+    assert (
+        stack.run("audit", "publish", "add", "http", away, "--name", "away", *home).exit_code == 0
+    )
+    until = time.monotonic() + DEADLINE_S
+    while (shown := stack.run("audit", "status")).exit_code == 0:
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    assert shown.exit_code == 1
+    assert f"away (http {away}): " in shown.stdout
+    assert "has all up to" not in shown.stdout
+    assert stack.run("audit", "publish", "remove", "away", *home).exit_code == 0
+    assert stack.run("audit", "status").exit_code == 0
 
 
 async def test_the_notary_is_found_and_small(stack: Stack) -> None:
