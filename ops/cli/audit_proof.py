@@ -1,10 +1,9 @@
 """`imewe audit export|verify|verifier`: proofs for strangers, and the check of a whole log."""
 
 import json
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import ExitStack, closing
-from gzip import open as open_packed
+from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,6 +11,7 @@ import typer
 
 from domain.shared.errors import ConflictError, InvalidInputError
 from ops.cli.homes import chosen_home
+from ops.cli.proof_writing import ticking, write_proof
 from ops.cli.reach import AsJson, opened
 from ops.cli.refusals import EXIT_REFUSED
 from ops.eventstore.chain import Flaw
@@ -27,7 +27,6 @@ from ops.notary.state import FOLDER, TREE
 from ops.notary.verifying import Found, LogCheck, check_log, read_state, write_state
 from ops.settings import Settings
 
-TELL_EVERY_S = 2.0
 STATE = "audit-verify.json"
 
 Output = Annotated[Path, typer.Option(help="The file to write; .gz packs it. Never replaced.")]
@@ -51,7 +50,8 @@ def export(
 ) -> None:
     """Write one file that proves a job, or the events of a range: events, heads, keys, proofs.
 
-    A range ends with a signed head: it goes on to the next one behind --to. Check the file with
+    A range ends with a signed head: it goes on to the next one behind --to. Without a job and a
+    range it is the whole log; what is exported is said on standard error. Check the file with
     `imewe audit verify FILE`, or anywhere with `imewe audit verifier`.
 
     Example: imewe audit export --job 6f1f3c2e-7d0b-5f6c-9a52-0b8f5d1c2a77 --output job.jsonl
@@ -64,12 +64,12 @@ def export(
         settings = _settings(ctx)
         refuse_in_use(settings.home)
         with log_client(settings) as client:
-            size = _write(output, proof_file(client, settings.home, wanted, told=_progress()))
+            told = write_proof(output, proof_file(client, settings.home, wanted, told=_progress()))
     else:
         with opened(ctx) as gateway:
-            size = _write(output, gateway.download("/v1/audit/export", asked))
-    told = {"file": str(output), "bytes": size}
-    typer.echo(json.dumps(told) if as_json else f"{output}: {size:,} bytes")
+            told = write_proof(output, gateway.download("/v1/audit/export", asked))
+    words = f"{output}: {told.get('events', 0):,} events, {told['bytes']:,} bytes"
+    typer.echo(json.dumps(told) if as_json else words)
 
 
 def verify(
@@ -103,12 +103,17 @@ def verify(
     _tell(found, history, given=bool(key), as_json=as_json)
 
 
-def verifier() -> None:
-    """Print the standalone verifier: one Python file for any machine.
+def verifier(*, as_json: AsJson = False) -> None:
+    """Print the standalone verifier: one Python file for any machine. As JSON with its sha256.
 
     Example: imewe audit verifier > verify_imewe.py
     """
-    typer.echo(Path(verify_imewe.__file__).read_text(encoding="utf-8"), nl=False)
+    text = Path(verify_imewe.__file__).read_text(encoding="utf-8")
+    if as_json:
+        digest = sha256(text.encode()).hexdigest()
+        typer.echo(json.dumps({"name": "verify_imewe.py", "sha256": digest, "text": text}))
+    else:
+        typer.echo(text, nl=False)
 
 
 def _check(
@@ -205,44 +210,11 @@ def _settings(ctx: typer.Context) -> Settings:
     return Settings.from_environment(chosen_home(ctx))
 
 
-def _write(output: Path, parts: Iterable[bytes]) -> int:
-    """Write it whole or not at all; the size before packing."""
-    fresh = output.with_name(f".{output.name}.part")
-    size, progress = 0, _bytes_progress()
-    try:
-        with open_packed(fresh, "wb") if output.suffix == ".gz" else fresh.open("wb") as file:
-            for part in parts:
-                file.write(part)
-                size += len(part)
-                progress(size)
-        fresh.replace(output)
-    finally:
-        fresh.unlink(missing_ok=True)
-    return size
-
-
 def _progress() -> Callable[[int, int], None]:
     """Says on standard error how far it is, every two seconds."""
-    tick = _ticking()
+    tick = ticking()
 
     def progress(done: int, of: int) -> None:
         tick(lambda: f"event {done:,} of {of:,}")
 
     return progress
-
-
-def _bytes_progress() -> Callable[[int], None]:
-    tick = _ticking()
-    return lambda size: tick(lambda: f"{size:,} bytes")
-
-
-def _ticking() -> Callable[[Callable[[], str]], None]:
-    told = time.monotonic()
-
-    def tick(words: Callable[[], str]) -> None:
-        nonlocal told
-        if time.monotonic() - told >= TELL_EVERY_S:
-            told = time.monotonic()
-            typer.echo(words(), err=True)
-
-    return tick

@@ -31,12 +31,22 @@ def contracts() -> None:
 
 
 @app.command()
-def generate() -> None:
+def generate(*, as_json: AsJson = False) -> None:
     """Write schema/events and schema/graphql again from the code that keeps them.
 
     Example: imewe schema generate
     """
     changed = write_contracts()
+    if as_json:
+        typer.echo(
+            json.dumps(
+                {
+                    "wrote": [path.name for path in changed if path.exists()],
+                    "removed": [path.name for path in changed if not path.exists()],
+                }
+            )
+        )
+        return
     for path in changed:
         typer.echo(f"{'wrote' if path.exists() else 'removed'} {path.name}")
     typer.echo(f"{len(changed)} files are different")

@@ -100,6 +100,8 @@ def export(
     ctx: typer.Context,
     subject_id: SubjectId,
     output: Annotated[Path, typer.Option(help="The file to write; nobody else may read it.")],
+    *,
+    as_json: AsJson = False,
 ) -> None:
     """Write all that is known about a person as JSON: for the person, and for admins.
 
@@ -115,7 +117,8 @@ def export(
         with output.open("w") as file:
             counts = _write(client, file, subject_id, found["account"])
     words = ", ".join(f"{count} {name}" for name, count in counts.items())
-    typer.echo(f"{output}: {words}")
+    told = {"file": str(output), **counts}
+    typer.echo(json.dumps(told) if as_json else f"{output}: {words}")
 
 
 @app.command("rotate-kek")

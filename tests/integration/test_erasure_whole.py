@@ -234,7 +234,9 @@ def test_an_export_holds_what_is_known_and_nothing_of_who_was_erased(
 ) -> None:
     for account_id in (person.account_id, bystander):
         words = ("export", account_id, "--output", str(tmp_path / f"{account_id}.json"))
-        assert stack.run("subjects", *words).exit_code == 0
+        exported = stack.run("subjects", *words, "--json")
+        assert exported.exit_code == 0
+        assert json.loads(exported.stdout)["jobs"] == int(account_id == person.account_id)
     assert files_with(tmp_path, NEEDLES) == {}
     gone = json.loads((tmp_path / f"{person.account_id}.json").read_text())
     assert gone["account"]["name"] is None

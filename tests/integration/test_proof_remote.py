@@ -80,6 +80,21 @@ def test_the_command_line_exports_and_verifies(stack: Stack, job: str, tmp_path:
     assert (done.exit_code, "is there already" in done.output) == (1, True)
 
 
+def test_what_is_exported_is_said_before_it_is_written(
+    stack: Stack, job: str, tmp_path: Path
+) -> None:
+    whole, one = tmp_path / "log.jsonl", tmp_path / "job.jsonl"
+    done = stack.run("audit", "export", "--output", str(whole), "--json")
+    told = json.loads(done.stdout)
+    assert (told["kind"], told["from"], told["file"]) == ("range", 1, str(whole))
+    assert told["events"] == told["to"] > 3
+    assert told["bytes"] == whole.stat().st_size
+    assert f"exporting {told['to']:,} events: 1 to {told['to']:,}" in done.stderr
+    done = stack.run("audit", "export", "--job", job, "--output", str(one))
+    assert f"exporting job {job}" in done.stderr
+    assert f"{one.stat().st_size:,} bytes" in done.stdout
+
+
 def test_who_does_not_audit_gets_nothing(stack: Stack, job: str) -> None:
     here = place_of(stack)
     elsewhere = "7d0b5f6c-9a52-5b8f-8d1c-2a776f1f3c2e"

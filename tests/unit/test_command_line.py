@@ -1,5 +1,6 @@
 """The command line without an installation: its help, its refusals and its exit codes."""
 
+import hashlib
 import json
 import re
 import subprocess
@@ -147,6 +148,19 @@ def test_a_file_that_cannot_be_made_or_read_is_one_line(
     assert "Traceback" not in done.stderr
     assert done.stderr.startswith("imewe: ")
     assert str(tmp_path) in done.stderr
+
+
+def test_every_command_that_ends_by_itself_has_an_answer_for_programs() -> None:
+    stays = {("run",)}
+    for words in EVERY_COMMAND:
+        shown = CliRunner().invoke(application(words[:1]), [*words, "--help"]).stdout
+        assert ("--json" in shown) != (words in stays), words
+
+
+def test_the_verifier_for_programs_comes_with_its_digest() -> None:
+    told = json.loads(imewe("audit", "verifier", "--json").stdout)
+    assert told["text"] == imewe("audit", "verifier").stdout
+    assert told["sha256"] == hashlib.sha256(told["text"].encode()).hexdigest()
 
 
 @pytest.mark.parametrize("words", EVERY_COMMAND, ids=" ".join)
