@@ -1,5 +1,6 @@
 """Fixtures that every block shares: real servers, started once, on a home of their own."""
 
+import gc
 import os
 import shutil
 import subprocess
@@ -24,6 +25,20 @@ PROGRAMS = {
     "prusa-slicer": ("prusa-slicer", "PrusaSlicer"),
     "chromium": ("chromium", "chromium-browser", "google-chrome"),
 }
+
+
+def pytest_collection_finish() -> None:
+    """What is loaded now stays: the collector need not look through it again and again."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def leaks_are_told_where_they_are_made() -> Iterator[None]:
+    """What a module left open is an error of that module, not of a later one, in which the
+    collector happens to run."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture(autouse=True)
