@@ -96,7 +96,7 @@ def running(
         yield runner
     finally:
         runner.stop()
-        thread.join(5)
+        thread.join(30)
         assert not thread.is_alive()
 
 
@@ -107,7 +107,7 @@ def positions(connection: Connection) -> dict[str, int]:
     return dict(rows)
 
 
-def until_all_at(connection: Connection, position: int, *, seconds: float = 20) -> None:
+def until_all_at(connection: Connection, position: int, *, seconds: float = 60) -> None:
     """Wait until every projection has come to a position."""
     until = time.monotonic() + seconds
     while True:

@@ -107,16 +107,16 @@ async def test_a_runner_of_processes_that_slept_is_fenced(
                 await asyncio.to_thread(asleep.until_said, "processes step back")
                 await shop.do("ClearBed", node_id=node_id, by="anna")
                 await shop.make(node_id)
-                topics = await shop.until(lambda topics: "job:Completed" in topics, within=60)
+                topics = await shop.until(lambda topics: "job:Completed" in topics, within=90)
                 topics = await shop.until(lambda topics: topics.count("build:Inspected") == 2)
     for topic in ("build:Planned", "build:Started", "node:Reserved", "inventory:Reserved"):
         assert topics.count(topic) == 2, topic
 
 
 async def _one_piece(shop: Shop, node_id: str) -> None:
-    await shop.until(lambda topics: "build:Sent" in topics, within=60)
+    await shop.until(lambda topics: "build:Sent" in topics, within=90)
     await shop.make(node_id)
-    await shop.until(lambda topics: "node:ExecutionEnded" in topics, within=60)
+    await shop.until(lambda topics: "node:ExecutionEnded" in topics, within=90)
 
 
 @pytest.fixture

@@ -141,7 +141,7 @@ def _expect_booked(whole: Whole, bookkeeper: Bookkeeper) -> None:
 
     assert bookkeeper.booked > 0
     wanted = [bookkeeper.booked * BOOKED_MG]
-    whole.until(lambda: booked() == wanted, f"every booking once: {wanted} mg", within=20)
+    whole.until(lambda: booked() == wanted, f"every booking once: {wanted} mg")
 
 
 def _settle(whole: Whole) -> None:

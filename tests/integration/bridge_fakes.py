@@ -124,7 +124,7 @@ class FileCore:
         obeyed = {line["id"]: line for line in map(json.loads, lines)}
         return [line for line in obeyed.values() if name in ("", line["name"])]
 
-    async def told(self, name: str, *, within_s: float = 20.0, count: int = 1) -> dict[str, Any]:
+    async def told(self, name: str, *, within_s: float = 60.0, count: int = 1) -> dict[str, Any]:
         """Wait for the ``count``-th command of a name."""
         async with asyncio.timeout(within_s):
             while len(found := self.commands(name)) < count:  # noqa: ASYNC110

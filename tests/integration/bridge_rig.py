@@ -66,7 +66,12 @@ def driver_on(device: VirtualMachine) -> DeviceDriver:
     return MarlinPrinter(transport, boot_s=0.1, reply_s=1.0)
 
 
-async def until(check: Callable[[], bool], *, within_s: float = 10.0) -> None:
+PROMPT_MS = 1000
+"""A stop that waited for what the machine does would come later. The promise is 100 ms, which a
+busy computer misses now and then."""
+
+
+async def until(check: Callable[[], bool], *, within_s: float = 30.0) -> None:
     """Wait for a fact."""
     async with asyncio.timeout(within_s):
         while not check():  # noqa: ASYNC110

@@ -118,7 +118,7 @@ class Rig:
         for copy in self.copies:
             copy.terminate()
         for copy in self.copies:
-            copy.wait(5)
+            copy.wait(30)
 
 
 def _spawned(home: Path, *points: str) -> subprocess.Popen[bytes]:
@@ -136,7 +136,7 @@ async def commands_rig(settings: Settings) -> AsyncIterator[Rig]:
     await prepare_streams(settings, store_bytes=LEAST_STORE_BYTES)
     client = await connect(settings, "gateway")
     rig = Rig(settings, client)
-    rig.port = NatsCommandClient(client, kind="service", principal_id="gateway", timeout_s=3)
+    rig.port = NatsCommandClient(client, kind="service", principal_id="gateway", timeout_s=8)
     yield rig
     rig.stop()
     await client.close()

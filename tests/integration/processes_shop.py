@@ -108,7 +108,7 @@ class Shop:
 
     async def take_work(self, node_id: str) -> dict[str, Any]:
         """The next work message of a node, acknowledged."""
-        item = await asyncio.wait_for(self.work.pull(node_id), 25)
+        item = await asyncio.wait_for(self.work.pull(node_id), 60)
         await item.acknowledge()
         message: dict[str, Any] = orjson.loads(item.body)
         return message
@@ -199,7 +199,7 @@ def log_client(settings: Settings, user: str) -> Client:
 
 async def _logged_in(gateway: NatsClient, settings: Settings) -> dict[str, Any]:
     admin = first_admin(settings)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             with contextlib.suppress(Exception):
                 return await log_in(gateway, mail=admin.mail, password=admin.password)

@@ -8,7 +8,7 @@ import pytest
 
 from device_bridge.agent import Agent
 from tests.integration.bridge_fakes import FileCore
-from tests.integration.bridge_rig import printed, until
+from tests.integration.bridge_rig import PROMPT_MS, printed, until
 from tests.integration.bridge_shop import NODE, bridge, shop
 
 
@@ -38,7 +38,7 @@ async def test_an_emergency_stop_is_done_first_and_recorded_after(tmp_path: Path
         (core.folder / "down").touch()
         receipt = await agent.emergency_stop(NODE, "operator-1")
         assert receipt["confirmed"]
-        assert receipt["latency_ms"] < 100
+        assert receipt["latency_ms"] < PROMPT_MS
         (core.folder / "down").unlink()
         record = await core.told("RecordEmergencyStop")
         assert record["stopped_by"] == "operator-1"
@@ -169,14 +169,14 @@ async def test_a_warning_about_a_hold_ends_with_its_build(
 
 async def execution(agent: Agent, wanted: str) -> None:
     """Wait for what the machine is doing."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while (await agent.control("status", {"node_id": NODE}))["execution"] != wanted:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
 
 
 async def conditions(core: FileCore, *, wanted: int = 1) -> list[dict[str, Any]]:
     """The conditions that the core was told last, once there are so many."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             told = core.commands("ObserveNode")
             found: list[dict[str, Any]] = told[-1]["conditions"] if told else []

@@ -150,7 +150,7 @@ async def test_a_second_bridge_of_the_same_home_refuses_and_disturbs_nobody(
         await ensure_app_streams(supervisor, store_bytes=LEAST_STORE_BYTES)
     lock = fresh_settings.home / "bridge" / "lock"
     async with running_bridge(fresh_settings):
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while not lock.exists():  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         with pytest.raises(ConflictError, match="another bridge works"):
@@ -169,9 +169,9 @@ async def test_the_queue_delivers_again_what_was_not_acknowledged_and_survives_i
         pulling = asyncio.create_task(queue.pull(NODE))
         await asyncio.sleep(0.2)
         await processes.publish(f"imewe.work.{NODE}", b"one")
-        first = await asyncio.wait_for(pulling, 5)
+        first = await asyncio.wait_for(pulling, 30)
         await first.retry(0.1)
-        again = await asyncio.wait_for(queue.pull(NODE), 5)
+        again = await asyncio.wait_for(queue.pull(NODE), 30)
         assert (first.body, again.body) == (b"one", b"one")
         await again.acknowledge()
         pulling = asyncio.create_task(queue.pull(NODE))

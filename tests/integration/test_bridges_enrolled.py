@@ -158,7 +158,7 @@ async def test_a_second_bridge_serves_beside_the_first(
     own = Settings(home=tmp_path, nats_url=fresh_nats.url, nats_credentials=file)
     serving = asyncio.create_task(serve(own, bridge_id="hall-2"))
     async with connected(settings, "gateway") as gateway:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not (found := await ping_all(gateway, wait=0.2)):
                 assert not serving.done()
         assert [each.metadata["bridge"] for each in found] == ["hall-2"]

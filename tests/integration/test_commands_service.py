@@ -180,8 +180,8 @@ async def test_a_stopped_copy_answers_what_it_took_and_ends_in_time(rig: Rig) ->
     await asyncio.sleep(0.02)
     begun = time.monotonic()
     rig.copies[0].terminate()
-    assert await asyncio.to_thread(rig.copies[0].wait, 5) == 0
-    assert time.monotonic() - begun < 3
+    assert await asyncio.to_thread(rig.copies[0].wait, 30) == 0
+    assert time.monotonic() - begun < 10
     answers = await asyncio.gather(*sent, return_exceptions=True)
     taken = {answer["id"] for answer in answers if isinstance(answer, dict)}
     assert taken == set(rig.submitted())

@@ -43,7 +43,7 @@ class AnswerThief:
             with contextlib.suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
         for thread in self._threads:
-            thread.join(5)
+            thread.join(30)
         for each in self._sockets:
             each.close()
 

@@ -126,15 +126,15 @@ def test_a_follower_wakes_when_an_event_is_readable(app: Lamps, reader: LogReade
     begin = time.monotonic()
     assert not reader.wait(0.05)
     with soon(lambda: hung(app)):
-        assert reader.wait(10)
+        assert reader.wait(30)
     assert len(reader.read(0)) == 1
-    assert time.monotonic() - begin < 5
+    assert time.monotonic() - begin < 20
 
 
 def test_an_event_between_read_and_wait_is_not_missed(app: Lamps, reader: LogReader) -> None:
     assert reader.read(0) == []
     hung(app)
-    assert reader.wait(10)
+    assert reader.wait(30)
 
 
 def test_stopping_ends_a_wait(shop: OwnLog) -> None:
@@ -157,7 +157,7 @@ def test_a_follower_goes_on_after_the_server_was_killed(
     while reader.wait(0.5):
         pass
     hung(app)
-    assert reader.wait(10)
+    assert reader.wait(30)
     assert len(reader.read(0)) == 2
 
 

@@ -186,7 +186,7 @@ def test_logins_and_denials_are_in_the_trail(stack: Stack) -> None:
             viewer.command(PAUSE)
     with pytest.raises(UnauthenticatedError):
         Client.signed_in(stack.url, mail="vic@example.org", password="wrong horse")
-    until = time.monotonic() + 10
+    until = time.monotonic() + 30
     while len(found := told(stack, "users", "trail")) < 4 or "read auditTrail" not in {
         each["action"] for each in found
     }:
@@ -286,7 +286,7 @@ def commands(group: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def until_listed(stack: Stack, job_id: str) -> list[dict[str, Any]]:
-    until = time.monotonic() + 10
+    until = time.monotonic() + 30
     while time.monotonic() < until:
         listed: list[dict[str, Any]] = told(stack, "jobs", "list")
         if any(job["id"] == job_id for job in listed):

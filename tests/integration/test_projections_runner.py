@@ -100,7 +100,7 @@ def test_kill_in_mid_batch_converges(
             env={"PYTHONPATH": str(ROOT)},
         )
         goal = len(events) * kill // (kills + 1)
-        until = time.monotonic() + 20
+        until = time.monotonic() + 60
         while min(positions(connection).values(), default=0) < goal:
             assert time.monotonic() < until
             time.sleep(0.002)
@@ -171,7 +171,7 @@ def test_a_projection_that_fails_does_not_hold_up_the_others(
 ) -> None:
     events = busy_shop(2).events
     with running(MemoryLog(events), database_url, projections=[Broken(), *CATALOGUE]):
-        until = time.monotonic() + 10
+        until = time.monotonic() + 60
         while sorted(positions(connection).values())[1:] != [len(events)] * len(CATALOGUE):
             assert time.monotonic() < until
             time.sleep(0.02)
@@ -196,7 +196,7 @@ def test_a_new_version_takes_over_at_the_end_of_the_log(
     project(connection, events)
     others: list[Projection] = [each for each in CATALOGUE if each.name != "nodes"]
     with running(SmallBatches(events, size=20), database_url, projections=[*others, Renamed()]):
-        until = time.monotonic() + 10
+        until = time.monotonic() + 60
         while schemas(connection, "nodes") != [NEXT]:
             assert time.monotonic() < until
             time.sleep(0.02)
@@ -262,7 +262,7 @@ def test_readers_see_whole_rows_of_one_schema_during_rebuilds(
         rebuild(connection, MemoryLog(events), projection_named("jobs"))
     stop.set()
     for thread in threads:
-        thread.join(5)
+        thread.join(30)
     assert failures == []
     assert len(seen) == 1
 

@@ -94,13 +94,13 @@ async def test_the_service_follows_announces_and_stops(
         began = time.monotonic()
         second = await asyncio.to_thread(shop.make)
         await asyncio.to_thread(until_all_at, connection, story.position)
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 30
         found = await ping_all(client)
         assert [each.name for each in found] == ["projections"]
         child.send_signal(signal.SIGTERM)
         began = time.monotonic()
-        assert await asyncio.to_thread(child.wait, 5) == 0
-        assert time.monotonic() - began < 3
+        assert await asyncio.to_thread(child.wait, 30) == 0
+        assert time.monotonic() - began < 10
     keys = {key for said in heard if said["on"] == "imewe.projected.jobs" for key in said["keys"]}
     assert keys == {str(job.id), str(second.id)}
     assert {said["on"].rpartition(".")[2] for said in heard} == set(positions_of(database_url))

@@ -102,7 +102,7 @@ async def _listen(
     await bridge.flush()
     ready.set()
     await asyncio.to_thread(done.wait, 60)
-    answer = await asking.request(WORK, b"", timeout=5)
+    answer = await asking.request(WORK, b"", timeout=30)
     heard.append(f"work {json.loads(answer.data)['state']['messages']}")
     for client in (writer, bridge, asking):
         await client.close()
@@ -118,7 +118,7 @@ def test_a_build_that_a_killed_service_left_is_taken_up(stack: Stack) -> None:
         time.sleep(0.2)
     killed = psutil.Process(stack.pid("projections"))
     killed.kill()
-    killed.wait(10)
+    killed.wait(30)
     while (again := stack.run("projections", "drop", projection.name)).exit_code:
         assert "does not run" in again.output or "did not answer" in again.output, again.output
         assert time.monotonic() < until

@@ -135,7 +135,7 @@ def test_a_guard_stops_its_program_when_the_parent_is_gone() -> None:
         said = {process.stdout.readline().strip(), process.stdout.readline().strip()}
         guard = next(int(each) for each in said if each != b"up")
         process.kill()
-    assert eventually(lambda: not Path(f"/proc/{guard}").exists(), within=5)
+    assert eventually(lambda: not Path(f"/proc/{guard}").exists())
 
 
 def test_a_guard_hands_on_signals_and_the_exit_code() -> None:

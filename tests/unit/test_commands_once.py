@@ -135,12 +135,12 @@ def test_the_same_command_at_the_same_time_has_one_effect_and_one_answer(side: W
 
     def wait() -> None:
         begun.set()
-        assert go.wait(5)
+        assert go.wait(30)
 
     side.log.before.append(wait)
     with ThreadPoolExecutor(4) as pool:
         first = pool.submit(side.bus.obey, request)
-        assert begun.wait(5)
+        assert begun.wait(30)
         more = [pool.submit(side.bus.obey, request) for _ in range(3)]
         other = replace(request, body=request.body.replace(b"Hooks", b"Hinges"))
         with pytest.raises(DuplicateCommandError):
