@@ -96,6 +96,32 @@ def test_what_postgresql_refuses_is_parked_as_the_runner_parks_it(
         rebuild(connection, MemoryLog(events), JOBS)
 
 
+class Stumbling(Jobs):
+    """Cannot fold that an order can be made."""
+
+    def fold(self, rows: Rows, recorded: RecordedEvent) -> None:
+        super().fold(rows, recorded)
+        if isinstance(recorded.event, Job.Validated):
+            raise RuntimeError("this one")
+
+
+def test_what_a_fold_parks_is_left_from_the_next_event_on(
+    connection: Connection, events: list[RecordedEvent]
+) -> None:
+    job = next(event.aggregate_id for event in events if isinstance(event.event, Job.Validated))
+    story = [event for event in events if event.aggregate_id == job]
+    place = begin(connection, Stumbling(), by="anna")
+    with Filler(connection, Stumbling(), place) as filler:
+        for event in story:
+            filler.take(Batch([event], event.position))
+        filler.finish()
+    lines = dump(connection, f"SELECT what FROM {place.schema}.timeline ORDER BY position")
+    before = [type(event.event).__qualname__ for event in story]
+    assert lines == [(each,) for each in before[: before.index("Job.Validated")]]
+    skipped = dump(connection, "SELECT skipped FROM imewe.parked_keys")
+    assert skipped == [(len(story) - len(lines) - 1,)]
+
+
 class Twice(Jobs):
     """Tells the end of one order twice, under one key."""
 
