@@ -117,7 +117,7 @@ async def _verdict(spec: DriverSpec, peer: Peer, check: Check, folder: Path) -> 
     try:
         async with _bench(spec, peer, folder) as bench, asyncio.timeout(LONGEST_S):
             text = await check.run(bench)
-            state = State.PASSED
+        state = State.PASSED
     except CheckFailedError as failure:
         text = str(failure)
     except TimeoutError:

@@ -4,14 +4,13 @@ A driver is a module ``<name>.py`` with ``DRIVER = DriverSpec(name="<name>", ...
 asked for is imported, so a bridge carries the drivers of its machines and no others.
 """
 
+import contextlib
 import importlib
 import importlib.util
 import pkgutil
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-
-import structlog
 
 from device_bridge import drivers as package
 from device_bridge.drivers.spec import DriverSpec, scheme_of
@@ -24,18 +23,26 @@ OWN_FOLDER = "drivers"
 """Below the home: a maker's drivers."""
 
 
-def drivers(folder: Path | None = None) -> dict[str, DriverSpec]:
-    """All drivers by name; ``folder`` holds a maker's. A file that is broken is left out and told.
+def drivers(
+    folder: Path | None = None, *, unusable: Callable[[str], None] = lambda _: None
+) -> dict[str, DriverSpec]:
+    """All drivers by name; ``folder`` holds a maker's.
 
+    A file of theirs that is broken, or bears the name of a module of ours, is left out and told.
     Imports every driver: for lists, not for the bridge.
     """
     found: dict[str, DriverSpec] = {}
-    for name in _names(folder):
+    for module in pkgutil.iter_modules(package.__path__):
+        with contextlib.suppress(InvalidInputError):  # a part of a driver
+            found[module.name] = driver_named(module.name)
+    for path in sorted(folder.glob("*.py")) if folder is not None else ():
+        if _is_part(path.stem):
+            unusable(f"{path.name} bears the name of a module of this release")
+            continue
         try:
-            found[name] = driver_named(name, folder)
+            found[path.stem] = driver_named(path.stem, folder)
         except InvalidInputError as problem:
-            if not _is_part(name):
-                structlog.get_logger("bridge").error("driver_unusable", problem=problem.message)
+            unusable(problem.message)
     return dict(sorted(found.items()))
 
 
@@ -78,15 +85,6 @@ def checked(machine: MachineConfig, spec: DriverSpec) -> MachineConfig:
                 field="option",
             )
     return machine
-
-
-def _names(folder: Path | None) -> Iterator[str]:
-    for module in pkgutil.iter_modules(package.__path__):
-        yield module.name
-    if folder is not None and folder.is_dir():
-        for path in sorted(folder.glob("*.py")):
-            if not _is_part(path.stem):
-                yield path.stem
 
 
 def _is_part(name: str) -> bool:

@@ -4,6 +4,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import typer
+
 from device_bridge.drivers.catalogue import OWN_FOLDER, driver_named, drivers
 from device_bridge.drivers.spec import DriverSpec
 from device_bridge.machines import MachineConfig
@@ -20,7 +22,7 @@ def list_drivers(home: Home = None, *, as_json: AsJson = False) -> None:
 
     Example: imewe bridge drivers
     """
-    found = drivers(Settings.from_environment(home).home / OWN_FOLDER)
+    found = drivers(Settings.from_environment(home).home / OWN_FOLDER, unusable=_complain)
     show(
         [_told(spec) for spec in found.values()],
         as_json=as_json,
@@ -59,6 +61,10 @@ def shown_machine(machine: MachineConfig, folder: Path) -> dict[str, Any]:
         secrets = frozenset(machine.options)
     hidden = {name: HIDDEN if name in secrets else value for name, value in machine.options.items()}
     return {**asdict(machine), "options": hidden}
+
+
+def _complain(problem: str) -> None:
+    typer.echo(f"imewe: {problem}", err=True)
 
 
 def _from_file(path: Path) -> str:
