@@ -8,10 +8,7 @@ round of each warms up and does not count.
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing, contextmanager
-from itertools import pairwise
-from multiprocessing import get_context
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -19,7 +16,9 @@ from domain.build.aggregate import Build
 from ops.bench.result import BenchResult, Figure
 from ops.bench.servers import servers_in
 from ops.bench.store_cluster import Cluster
+from ops.bench.store_replay import Replay
 from ops.bench.store_sides import Ours, Side, Theirs, progressed, ready_frames
+from ops.database.server import EmbeddedPostgres
 from ops.eventstore.client import Client, read_answer
 from ops.eventstore.streams import LogNames, ensure_streams, events_config, snapshots_config
 from ops.eventstore.wire import Address
@@ -31,7 +30,6 @@ BATCH = 10
 LOADED_EVENTS = 50
 SHORT_LOG = 1_000
 FILL = 1_000
-READERS = 2
 
 
 def run(
@@ -43,7 +41,7 @@ def run(
     """
     home = make_home(folder / "home")
     with servers_in(home) as (nats, postgres):
-        bench = Bench(home, nats, postgres.url, rounds=rounds)
+        bench = Bench(home, nats, postgres, rounds=rounds)
         return [
             *bench.saving(saves),
             bench.three_replicas(folder, saves),
@@ -54,10 +52,13 @@ def run(
 class Bench:
     """Both sides on servers that run."""
 
-    def __init__(self, home: Path, nats: EmbeddedNats, conninfo: str, *, rounds: int) -> None:
+    def __init__(
+        self, home: Path, nats: EmbeddedNats, postgres: EmbeddedPostgres, *, rounds: int
+    ) -> None:
         self._nats = nats
+        self._postgres = postgres
         self._passwords = credentials(home)
-        self._conninfo = conninfo
+        self._conninfo = postgres.url
         self._rounds = rounds
 
     def saving(self, saves: int) -> list[BenchResult]:
@@ -127,7 +128,9 @@ class Bench:
             in_short = _fill([short], SHORT_LOG)
             in_long = _fill([long, theirs], events)
             loading = self._loading(short, in_short, long, in_long, events)
-            return [loading, self._replaying(long, long_names, theirs, events)]
+            replay = Replay(self._nats, self._postgres, events=events, rounds=self._rounds)
+            address = self._address("log_commands")
+            return [loading, replay.run(long, theirs, address=address, names=long_names)]
 
     def _loading(
         self, short: Ours, in_short: UUID, long: Ours, in_long: UUID, events: int
@@ -154,41 +157,6 @@ class Bench:
             met=ratio <= 2,
             ratio=ratio,
         )
-
-    def _replaying(self, ours: Ours, names: LogNames, theirs: Theirs, events: int) -> BenchResult:
-        rounds = self._in_turns(ours, theirs, lambda side: side.replay(1, events))
-        rates = tuple([events / each for each in side] for side in rounds)
-        parallel = [self._parallel(names, events) for _ in range(self._rounds)]
-        figures = (
-            Figure(label="JetStream, ours", unit="events/s on one core", runs=rates[0]),
-            Figure(label=theirs.label, unit="events/s on one core", runs=rates[1]),
-            Figure(label=f"ours, {READERS} readers", unit="events/s", runs=parallel),
-        )
-        ratio = figures[0].median / figures[1].median
-        return BenchResult(
-            name="replay",
-            what=f"Read, decode and fold all {events:,} events of a log.",
-            figures=figures,
-            goal="at least 0.5 times as fast on one core; parallel readers faster than that",
-            met=ratio >= 0.5 and figures[2].median > figures[0].median,
-            ratio=ratio,
-            notes=("our events come with their envelope and two hashes, and may be verified",),
-        )
-
-    def _parallel(self, names: LogNames, events: int) -> float:
-        """Events per second by readers in processes of their own, started before the clock."""
-        address = self._address("log_commands")
-        bounds = [events * each // READERS for each in range(READERS + 1)]
-        spawning = get_context("spawn")
-        with ProcessPoolExecutor(READERS, mp_context=spawning) as pool:
-            list(pool.map(_reader, [(address, names, 1, 1)] * READERS))
-            begun = time.perf_counter()
-            parts = [(address, names, a + 1, b) for a, b in pairwise(bounds)]
-            count = sum(pool.map(_reader, parts))
-            took = time.perf_counter() - begun
-        if count != events:
-            raise ValueError(f"{count} of {events} events were read")
-        return events / took
 
     def _in_turns(
         self, ours: Side, theirs: Side, work: Callable[[Side], object]
@@ -270,12 +238,6 @@ def _fill(sides: Sequence[Side], events: int) -> UUID:
                 side.save(batch)
             batch = []
     return wanted
-
-
-def _reader(part: tuple[Address, LogNames, int, int]) -> int:
-    address, names, first, last = part
-    with closing(Ours(address, names)) as ours:
-        return ours.replay(first, last)
 
 
 def _compared(

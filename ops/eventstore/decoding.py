@@ -45,11 +45,13 @@ def _place(subject: str) -> tuple[str, UUID]:
 
 
 def _line(name: str) -> str:
-    line = rf"\r\n{name}:([^\r]*)"
-    return line if name in ALWAYS else f"(?:{line})?"
+    line = rf"\r\n{name}:([^\r]*+)"
+    return line if name in ALWAYS else f"(?:{line})?+"
 
 
 _HEAD = pattern(r"NATS/1\.0" + "".join(map(_line, WRITTEN)) + "(?=\r\n)")
+"""Possessive throughout: the next line tells whether one is there, so nothing is tried twice."""
+
 _OURS = "\r\nImewe-"
 
 

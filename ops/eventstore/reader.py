@@ -160,13 +160,11 @@ class LogReader:
         while limit > 0:
             size = min(STRETCH, limit)
             found = self._next(after, size)
-            full = len(found) == size
-            if full:
+            limit = limit - size if len(found) == size else 0
+            if len(found) == STRETCH:
                 after = found[-1].sequence
-                if size == STRETCH:
-                    self._look_ahead(after)
+                self._look_ahead(after, min(STRETCH, limit) or STRETCH)
             yield found
-            limit = limit - size if full else 0
 
     def _next(self, after: int, size: int) -> list[RawEvent]:
         asked = self._asked_before(after, size)
@@ -178,7 +176,7 @@ class LogReader:
             found += self._files.raw_stretch(after + 1, size - len(found))
         return found
 
-    def _look_ahead(self, after: int) -> None:
+    def _look_ahead(self, after: int, size: int) -> None:
         """Let the server find what follows: by a scan, where one may be made."""
         if self._scan is not None:
             return
@@ -190,7 +188,7 @@ class LogReader:
             except UnavailableError:
                 pass  # the next question waits for the server as long as it may
             return
-        self._ahead = _Ahead(after, STRETCH, self._files.begin_stretch(after + 1, STRETCH))
+        self._ahead = _Ahead(after, size, self._files.begin_stretch(after + 1, size))
 
     def _scanned(self, after: int, size: int) -> list[RawEvent]:
         """The next events of the scan, when it is there; fewer when it has ended."""

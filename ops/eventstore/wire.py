@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 from domain.shared.errors import ForbiddenError, UnavailableError
 
-CHUNK = 262144
+CHUNK = 65536
+"""Bytes in one read: what is larger would be a fresh piece of memory from the system each time."""
 SEND_S = 5.0
 """How long the server may take none of what is sent."""
 

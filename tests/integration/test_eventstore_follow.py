@@ -216,3 +216,14 @@ def test_a_subscription_filters_topics_and_ends_when_stopped(app: Lamps) -> None
         with soon(subscription.stop), pytest.raises(StopIteration):
             next(subscription)
         assert time.monotonic() - begin < FALLBACK_S
+
+
+def test_who_may_make_no_consumer_reads_a_long_log_all_the_same(app: Lamps, shop: OwnLog) -> None:
+    lamps = [StoredEvent(uuid4(), 1, Lamp.Hung.TOPIC, b'{"place":"door"}') for _ in range(400)]
+    app.recorder.insert_events(lamps)
+    with (
+        contextlib.closing(Client(shop.address("log_notary"))) as client,
+        contextlib.closing(LogReader(client)) as reader,
+    ):
+        found = reader.read_raw(0, 1000)
+        assert [record.sequence for record in found] == list(range(1, 401))
