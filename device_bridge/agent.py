@@ -18,9 +18,13 @@ from device_bridge.journal import Journal, Report
 from device_bridge.machines import MachineConfig, meter_for, read_machines
 from device_bridge.outbox import Courier
 from device_bridge.protocols import DeviceDriver, WorkQueue
-from device_bridge.safety.by_hand import raw_stop
+from device_bridge.safety.by_hand import has_bare_port, is_fed, raw_stop
 from device_bridge.safety.desk import ALL, open_desk
 from device_bridge.safety.latches import FOLDER, Latches
+from device_bridge.safety.policy import FILE as POLICIES
+from device_bridge.safety.policy import Policies, read_policies
+from device_bridge.safety.warden import AtWork, NoWarden, Warden
+from device_bridge.safety.watch import Watch
 from device_bridge.session import Session
 from device_bridge.telemetry.sampler import Sampler
 from domain.ports import ArtifactStore, Clock, CommandPort, TelemetryFeed
@@ -55,6 +59,7 @@ class Agent:
         feed: TelemetryFeed,
         clock: Clock,
         heartbeat: Heartbeat,
+        warden: Warden | None = None,
     ) -> None:
         self._bridge_id = bridge_id
         self._machines = folder / "machines.json"
@@ -68,6 +73,10 @@ class Agent:
         self._heartbeat = heartbeat
         self._journal = Journal(folder / "bridge" / "journal.db", clock=clock)
         self._courier = Courier(self._journal, commands, refused=self._refused)
+        self._warden = warden or NoWarden()
+        self._policy_file = folder / POLICIES
+        self._policies = Policies()
+        self._policies_at = 0.0
         self._latches = Latches(folder / "bridge" / FOLDER)
         self._places: dict[str, Place] = {}
         self._configs: dict[str, MachineConfig] = {}
@@ -86,16 +95,20 @@ class Agent:
             async with open_desk(self._spool.parent, self.stop_here):
                 await self._work()
         finally:
+            await self._warden.tell(self._at_work())
             for node_id in list(self._places):
                 await self._drop(node_id)
+            await self._warden.farewell()
             await self._journal.close()
             self._latches.close()
 
     async def _work(self) -> None:
         beat_at = 0.0
         while True:
+            self._look_at_policies()
             await self._look_at_machines()
             self._check()
+            await self._warden.tell(self._at_work())
             if monotonic() >= beat_at:
                 beat_at = monotonic() + HEARTBEAT_S
                 await self._beat()
@@ -167,6 +180,24 @@ class Agent:
             raise NotFoundError(f"this bridge has no machine of node {node_id}", field="node_id")
         return self._places[node_id]
 
+    def _at_work(self) -> list[AtWork]:
+        """Machines that the watcher must bring to rest when this process is gone."""
+        return [
+            AtWork(machine=machine, policy=self._policies.of(node_id))
+            for node_id, machine in self._configs.items()
+            if has_bare_port(machine) and self._places[node_id].session.at_work
+        ]
+
+    def _look_at_policies(self) -> None:
+        changed = self._policy_file.stat().st_mtime if self._policy_file.exists() else 0.0
+        if changed == self._policies_at:
+            return
+        self._policies_at = changed
+        try:
+            self._policies = read_policies(self._policy_file)
+        except InvalidInputError as problem:
+            self._log.error("policies_unreadable", problem=problem.message)
+
     async def _look_at_machines(self) -> None:
         changed = self._machines.stat().st_mtime if self._machines.exists() else 0.0
         if changed == self._read_at:
@@ -202,6 +233,12 @@ class Agent:
             virtual=machine.virtual,
             latches=self._latches,
             raw_stop=raw_stop(machine),
+            watch=Watch(
+                policy=lambda: self._policies.of(machine.node_id),
+                stalls=is_fed(machine),
+                deed=lambda: self._warden.deed(machine.node_id),
+                announce=lambda: self._warden.tell(self._at_work()),
+            ),
         )
         dispatcher = Dispatcher(
             session,

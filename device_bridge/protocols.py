@@ -170,13 +170,18 @@ class Progressed:
 
 
 @dataclass(frozen=True, slots=True)
+class Working:
+    """The machine says that it is busy with what it was given (a keep-alive)."""
+
+
+@dataclass(frozen=True, slots=True)
 class LinkLost:
     """The port went away."""
 
     error: DeviceError
 
 
-DeviceEvent = StatusChanged | Sampled | Progressed | LinkLost
+DeviceEvent = StatusChanged | Sampled | Progressed | Working | LinkLost
 Listener = Callable[[DeviceEvent], None]
 Beginning = Callable[[], Awaitable[None]]
 """Awaited when a program was found good and its machine ready, before the first byte of it."""

@@ -55,6 +55,16 @@ class Reporter:
         if observation is not None:
             self._say("ObserveNode", **observation)
 
+    def warn(self, status: DeviceStatus, *, type: str, code: str, text: str) -> None:
+        """Something that the machine does not say itself; it stands until ``relieve``."""
+        self._deadband.warn(type=type, code=code, text=text)
+        self.observed(status)
+
+    def relieve(self, code: str, status: DeviceStatus) -> None:
+        """It does not hold any more."""
+        if self._deadband.relieve(code):
+            self.observed(status)
+
     def not_held(self, text: str, status: DeviceStatus) -> None:
         """A person wanted the machine to hold and it does not: somebody has to look."""
         self._deadband.warn(type="MOTION_PROGRAM", code=NotHeldError.code, text=text)

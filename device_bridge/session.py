@@ -16,7 +16,6 @@ from device_bridge.errors import (
     NotHeldError,
     WithdrawnError,
 )
-from device_bridge.heat_guard import HeatGuard
 from device_bridge.journal import BuildState, Entry, Journal
 from device_bridge.outbox import Courier
 from device_bridge.outcomes import ending, unknown
@@ -32,10 +31,13 @@ from device_bridge.protocols import (
     RunResult,
     Sampled,
     StatusChanged,
+    Working,
 )
 from device_bridge.reporter import Reporter
+from device_bridge.safety.guard import Guard, Hands
 from device_bridge.safety.latches import Latches
 from device_bridge.safety.stops import RawStop, Stops
+from device_bridge.safety.watch import Watch, told
 from device_bridge.session_state import SessionState
 from device_bridge.telemetry.sampler import Sampler
 from device_bridge.work import Work
@@ -64,6 +66,7 @@ class Session:
         virtual: bool,
         latches: Latches,
         raw_stop: RawStop,
+        watch: Watch,
     ) -> None:
         self.node_id = node_id
         self.state = SessionState.DISCONNECTED
@@ -89,7 +92,14 @@ class Session:
         self._unlatched = asyncio.Event()
         if not self._stops.latched:
             self._unlatched.set()
-        self._heat = HeatGuard(node_id, driver)
+        self._watch = watch
+        hands = Hands(
+            warn=self._warn,
+            relieve=lambda code: self._reporter.relieve(code, self.status),
+            pause=self.pause,
+            halt=self.emergency_stop,
+        )
+        self._guard = Guard(node_id, driver, watch.policy, hands, stalls=watch.stalls)
         self._ready = asyncio.Event()
         self._log = structlog.get_logger("bridge.session").bind(node_id=node_id)
         driver.listen(self._heard)
@@ -104,6 +114,11 @@ class Session:
         """The machine's last known status; a stop that nobody cleared outlasts the driver."""
         status = self._driver.get_status()
         return status.but(emergency_stop=EmergencyStop.TRIGGERED) if self._stops.latched else status
+
+    @property
+    def at_work(self) -> bool:
+        """Whether it must not be left alone: a build, heat, or a spindle that turns."""
+        return self._guard.at_work
 
     @property
     def _latched(self) -> bool:
@@ -130,6 +145,7 @@ class Session:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._reporter.run())
             group.create_task(self._stay_connected())
+            group.create_task(self._guard.run())
 
     async def perform(
         self, work: Work, program: Path, *, wanted: Callable[[], bool] = lambda: True
@@ -147,11 +163,13 @@ class Session:
         self._ready.clear()
         try:
             await self._energy.begin()
-            result = await self._drive(work, program, wanted)
+            result = self._guard.judged(await self._drive(work, program, wanted))
+            self._guard.ends(known=result.outcome != "unknown")
             await self._conclude(work, result)
             return result
         finally:
             self._work = None
+            self._guard.ends(known=True)
             self._sampler.belongs_to("")
             self._energy.end()
             self._settle()
@@ -261,6 +279,9 @@ class Session:
         self._reporter.observed(self.status)
         self._log.info("machine_connected", firmware=identity.firmware)
 
+    def _warn(self, code: str, kind: str, text: str) -> None:
+        self._reporter.warn(self.status, type=kind, code=code, text=text)
+
     def _say_unreachable(self, problem: DeviceError) -> None:
         """Once for each different complaint, not at each try."""
         self.state = SessionState.DISCONNECTED
@@ -269,14 +290,23 @@ class Session:
             self._log.info("machine_unreachable", code=problem.code, problem=problem.message)
 
     async def _question_unfinished(self) -> None:
-        """Builds that began under an earlier life of this bridge: nobody knows their end."""
+        """Builds that began under an earlier life of this bridge: nobody knows their end.
+
+        Their heat belongs to nobody; what the watcher did meanwhile stands beside the question.
+        """
+        deed = await asyncio.to_thread(self._watch.deed)
+        facts = {"made_safe": deed} if deed else {}
         for entry in await self._journal.unfinished(self.node_id):
             if entry.state is BuildState.ACCEPTED or entry.work.build_id == self.build_id:
                 continue
-            await self._ask(entry, "the bridge restarted while the build was on the machine")
+            self._guard.orphan()
+            await self._ask(entry, "the bridge restarted while the build was on the machine", facts)
+        if deed:
+            self._guard.made_safe(told(deed))
 
-    async def _ask(self, entry: Entry, reason: str) -> None:
-        question = unknown(entry.work, reason, facts=entry.facts, status=self.status)
+    async def _ask(self, entry: Entry, reason: str, facts: dict[str, Any]) -> None:
+        known = {**entry.facts, **facts}
+        question = unknown(entry.work, reason, facts=known, status=self.status)
         await self._record(entry.work, BuildState.UNKNOWN, reports=(question,))
 
     async def _drive(self, work: Work, program: Path, wanted: Callable[[], bool]) -> RunResult:
@@ -284,6 +314,8 @@ class Session:
             await self._record(work, BuildState.STARTED)
             if not wanted():
                 raise WithdrawnError(f"build {work.build_id} was withdrawn")
+            self._guard.begins(work.build_id)
+            await self._watch.announce()
             self._sampler.belongs_to(work.build_id)
 
         self.state = SessionState.STREAMING
@@ -317,10 +349,14 @@ class Session:
             case Sampled(sample):
                 self._sampler.take(sample)
                 self._reporter.measured(sample, self.status)
-                self._heat.watch(sample, building=self._work is not None)
+                self._guard.measured(sample)
             case Progressed():
+                self._guard.working()
                 self._reporter.progressed(event)
+            case Working():
+                self._guard.working()
             case LinkLost(error):
+                self._guard.lost()
                 self._reporter.lost(error.message)
                 self._lost.set()
 

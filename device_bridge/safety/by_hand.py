@@ -19,8 +19,12 @@ NETWORK_S = 5.0
 
 def has_bare_port(machine: MachineConfig) -> bool:
     """Whether ``bare`` can speak to it: firmware on a serial port."""
-    known = machine.dialect in bare.GRBL_LIKE | bare.MARLIN_LIKE
-    return known and scheme_of(machine.port) == "serial"
+    return is_fed(machine) and scheme_of(machine.port) == "serial"
+
+
+def is_fed(machine: MachineConfig) -> bool:
+    """Whether its builds end with this bridge: it is fed line by line."""
+    return machine.dialect in bare.GRBL_LIKE | bare.MARLIN_LIKE
 
 
 def stop_by_hand(machine: MachineConfig) -> EStopReceipt:

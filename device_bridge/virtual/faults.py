@@ -5,7 +5,12 @@ from typing import Any
 
 from device_bridge.errors import DeviceError
 
-KINDS = frozenset({"alarm", "checksum", "error", "lost_ok", "mute", "runout", "thermal", "unplug"})
+KINDS = frozenset({
+    "alarm", "blind", "checksum", "cold", "error", "lost_ok", "mute", "runaway", "runout", "stall",
+    "thermal", "unplug",
+})  # fmt: skip
+"""``cold``: the hot end heats no more; ``runaway``: it heats whatever it is told; ``blind``: no
+more temperature reports; ``stall``: lines are taken no more, status reports go on."""
 
 
 @dataclass(slots=True, kw_only=True)

@@ -50,6 +50,7 @@ class VirtualGrbl:
         self._resume: Callable[[], None] | None = None
         self._resume_at = 0.0
         self._reports = 0
+        self._stalled = False
 
     def received(self, data: bytes) -> None:
         """Bytes from the host; real-time bytes are taken out before the buffer sees them."""
@@ -65,6 +66,8 @@ class VirtualGrbl:
                     self._hold()
                 case 0x7E:
                     self._go_on()
+                case 0x9E:
+                    self._rest_spindle()
                 case _:
                     self._buffer(byte)
         self._work()
@@ -136,6 +139,11 @@ class VirtualGrbl:
         if self._faults.strike("mute", self._accepted):
             self.mute = True
             return True
+        if self._faults.strike("stall", self._accepted):
+            self._stalled = True
+            self._resume = lambda: None
+            self.body.planner.stop(self._loop.time())
+            return True
         return False
 
     def _done(self) -> None:
@@ -151,6 +159,7 @@ class VirtualGrbl:
 
     def _hold(self) -> None:
         now = self._loop.time()
+        self._stalled = False
         if self._hold_since is not None or self.body.planner.idle(now):
             return
         self._hold_since = now
@@ -168,6 +177,11 @@ class VirtualGrbl:
         self._hold_since = None
         if self._resume is not None:
             self.block(self._resume_at + pause, self._resume)
+
+    def _rest_spindle(self) -> None:
+        """The spindle-stop override: obeyed in a hold only."""
+        if self._hold_since is not None:
+            self.body.spin(0.0)
 
     def _reset(self) -> None:
         now = self._loop.time()
@@ -188,6 +202,7 @@ class VirtualGrbl:
         self.body.planner.stop(self._hold_since or self._loop.time())
         self.body.spin(0.0)
         self._hold_since = None
+        self._stalled = False
         self._lines.clear()
         self._rest.clear()
         self._used = 0
@@ -198,6 +213,8 @@ class VirtualGrbl:
     def _state(self, now: float) -> str:
         if self._alarm:
             return "Alarm"
+        if self._stalled:
+            return "Run"
         if self._hold_since is not None:
             return "Hold:1" if now < self._hold_since + HOLD_DECELERATION_S else "Hold:0"
         return "Idle" if self.body.planner.idle(now) else "Run"

@@ -17,6 +17,8 @@ class Heater:
     limit_c: float
     tau_s: float
     target_c: float = 0.0
+    fault: str = ""
+    """``cold``: it does not heat. ``runaway``: it heats with all its power, whatever it is told."""
     _from_c: float = AMBIENT_C
     _since: float = 0.0
     _joules: float = 0.0
@@ -36,13 +38,18 @@ class Heater:
         self._since = now
         self.target_c = target_c
 
+    def fail(self, fault: str, now: float) -> None:
+        """Break in one of the two ways; it is told the same as before."""
+        self.set_target(self.target_c, now)
+        self.fault = fault
+
     def reached_at(self) -> float:
         """When the target is reached (already passed when it was)."""
         return self._settles_at()
 
     def duty(self, now: float) -> float:
         """Share of full power, 0 to 1."""
-        if self.target_c <= 0:
+        if self.target_c <= 0 and not self.fault:
             return 0.0
         if now < self._settles_at():
             return 1.0 if self._goal() > self._from_c else 0.0
@@ -58,6 +65,8 @@ class Heater:
         return self._joules + self.power_w * (full + held)
 
     def _goal(self) -> float:
+        if self.fault:
+            return AMBIENT_C if self.fault == "cold" else self.limit_c - 1.0
         return min(max(self.target_c, AMBIENT_C), self.limit_c - 1.0)
 
     def _holding(self) -> float:

@@ -59,6 +59,7 @@ class VirtualMarlin:
         self._busy_word = "processing"
         self._report: asyncio.TimerHandle | None = None
         self._report_s = 0.0
+        self._blind = False
 
     def received(self, data: bytes) -> None:
         """Bytes from the host; the emergency parser sees them before the queue does."""
@@ -214,6 +215,11 @@ class VirtualMarlin:
         if self._faults.strike("mute", number):
             self.halted = True
             return True
+        for kind in ("cold", "runaway"):
+            if self._faults.strike(kind, number):
+                self.body.heaters["hotend0"].fail(kind, self.body.machine_time())
+        if self._faults.strike("blind", number):
+            self._blind = True
         if self._faults.strike("runout", number):
             self.say("//action:out_of_filament")
             self._queue.appendleft((number, command))
@@ -248,4 +254,5 @@ class VirtualMarlin:
 
     def _report_heat(self) -> None:
         self._report = self._loop.call_later(self._report_s, self._report_heat)
-        self.say(f" {self._commands.heat_report()}")
+        if not self._blind:
+            self.say(f" {self._commands.heat_report()}")

@@ -15,6 +15,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from device_bridge.agent import Agent
+from device_bridge.safety.warden import ProcessWarden
 from domain.shared.errors import ConflictError, UnavailableError
 from ops.artifacts.store import JetStreamArtifactStore
 from ops.clock import SystemClock
@@ -82,6 +83,7 @@ async def _serve(settings: Settings, bridge_id: str) -> None:
             feed=NatsTelemetryFeed(client),
             clock=SystemClock(),
             heartbeat=Heartbeat(client, bridge_id).send,
+            warden=ProcessWarden(settings.home / "bridge"),
         )
         desk = Desk(agent)
         await client.subscribe(f"imewe.stop.{bridge_id}.*", cb=desk.stop)

@@ -1,15 +1,18 @@
-"""A bridge in a process of its own, to be killed: ``python bridge_process.py HOME CORE``."""
+"""A bridge in a process of its own, to be killed: ``python bridge_process.py HOME CORE [guarded]``."""
 
 import asyncio
+import contextlib
+import signal
 import sys
 from pathlib import Path
 
 from device_bridge.agent import Agent
+from device_bridge.safety.warden import ProcessWarden
 from ops.clock import SystemClock
 from tests.integration.bridge_fakes import FileCore
 
 
-async def main(home: Path, folder: Path) -> None:
+async def main(home: Path, folder: Path, *, guarded: bool) -> None:
     core = FileCore(folder)
     agent = Agent(
         "local",
@@ -20,9 +23,13 @@ async def main(home: Path, folder: Path) -> None:
         feed=core,
         clock=SystemClock(),
         heartbeat=core.beat,
+        warden=ProcessWarden(home / "bridge") if guarded else None,
     )
-    await agent.run()
+    running = asyncio.create_task(agent.run())
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, running.cancel)
+    with contextlib.suppress(asyncio.CancelledError):
+        await running
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1]), Path(sys.argv[2])))
+    asyncio.run(main(Path(sys.argv[1]), Path(sys.argv[2]), guarded="guarded" in sys.argv))

@@ -9,6 +9,7 @@ from typing import Any
 
 from device_bridge.agent import Agent
 from device_bridge.machines import write_machines
+from device_bridge.safety.warden import Warden
 from device_bridge.virtual.machine import MachinePlan
 from device_bridge.virtual.shop import VirtualAttendant, VirtualShop, configs
 from ops.clock import SystemClock
@@ -41,7 +42,9 @@ async def shop(
 
 
 @asynccontextmanager
-async def bridge(home: Path) -> AsyncIterator[tuple[Agent, FileCore]]:
+async def bridge(
+    home: Path, *, warden: Warden | None = None
+) -> AsyncIterator[tuple[Agent, FileCore]]:
     """A bridge in this process."""
     core = FileCore(home / "core")
     agent = Agent(
@@ -53,6 +56,7 @@ async def bridge(home: Path) -> AsyncIterator[tuple[Agent, FileCore]]:
         feed=core,
         clock=SystemClock(),
         heartbeat=core.beat,
+        warden=warden,
     )
     running = asyncio.create_task(agent.run())
     try:
@@ -64,7 +68,14 @@ async def bridge(home: Path) -> AsyncIterator[tuple[Agent, FileCore]]:
 
 
 @asynccontextmanager
-async def bridge_process(home: Path) -> AsyncIterator[asyncio.subprocess.Process]:
+async def guarded_process(home: Path) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A bridge in a process of its own, with its watcher."""
+    async with bridge_process(home, "guarded") as process:
+        yield process
+
+
+@asynccontextmanager
+async def bridge_process(home: Path, *words: str) -> AsyncIterator[asyncio.subprocess.Process]:
     """A bridge in a process of its own."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -72,6 +83,7 @@ async def bridge_process(home: Path) -> AsyncIterator[asyncio.subprocess.Process
         "tests.integration.bridge_process",
         str(home),
         str(home / "core"),
+        *words,
         cwd=CHECKOUT,
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.DEVNULL,

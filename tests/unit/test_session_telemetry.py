@@ -9,7 +9,6 @@ import pytest
 
 from device_bridge import gcode
 from device_bridge.errors import BadProgramError
-from device_bridge.heat_lease import HeatLease
 from device_bridge.protocols import (
     DeviceStatus,
     TelemetrySample,
@@ -113,18 +112,6 @@ def test_only_a_crossed_limit_is_told_and_returning_needs_a_margin() -> None:
     assert not deadband.measured({HOT: 297.0})
     assert deadband.measured({HOT: 294.0})
     assert not deadband.measured({HOT: 21.0})
-
-
-def test_heat_that_nobody_holds_a_lease_for_expires() -> None:
-    lease = HeatLease(idle_heat_s=600.0)
-    heating = {"temperature.hotend0.target_c": 200.0}
-    assert not lease.expired(heating, 0.0)
-    assert not lease.expired({"power_w": 3.0}, 700.0)
-    assert lease.expired(heating, 601.0)
-    lease.renew()
-    assert not lease.expired(heating, 1300.0)
-    assert not lease.expired({"temperature.hotend0.target_c": 0.0}, 1400.0)
-    assert not lease.expired(heating, 2100.0)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,122 @@
+"""Who looks after a machine when its bridge dies: the watcher, on real ptys, after real kills."""
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+
+from device_bridge.safety.policy import FILE, Policies, SafetyPolicy, write_policies
+from device_bridge.safety.warden import ProcessWarden
+from device_bridge.virtual.machine import VirtualMachine
+from tests.integration.bridge_fakes import FileCore
+from tests.integration.bridge_rig import milled, printed
+from tests.integration.bridge_shop import NODE, bridge, guarded_process, shop
+from tests.integration.test_safety_stops import found
+
+HOT = "M104 S200\nM109 S180\n" + printed(4000, feed=1200)
+
+
+def hot(machine: VirtualMachine) -> bool:
+    return any(heater.target_c > 0 for heater in machine.firmware.body.heaters.values())
+
+
+async def test_a_printer_whose_bridge_is_killed_stops_and_cools_and_the_next_bridge_says_so(
+    tmp_path: Path,
+) -> None:
+    async with shop(tmp_path, speed=20.0) as place:
+        core = FileCore(tmp_path / "core")
+        (machine,) = place.machines
+        async with guarded_process(tmp_path) as process:
+            core.order("b1", NODE, HOT)
+            await core.told("StartBuild")
+            await found(lambda: hot(machine))
+            os.kill(process.pid, signal.SIGKILL)
+            await process.wait()
+            await found(lambda: not hot(machine))
+            assert machine.firmware.body.planner.idle(machine.firmware.body.clock())
+        deed = tmp_path / "bridge" / "safed" / f"{NODE}.json"
+        await found(deed.exists)
+        async with bridge(tmp_path, warden=ProcessWarden(tmp_path / "bridge")):
+            question = await core.told("ReportOutcomeUnknown")
+            assert question["facts"]["made_safe"]["done"] == "cooled"
+            assert question["facts"]["made_safe"]["confirmed"] is True
+            await found(lambda: "MADE_SAFE" in codes(core))
+        assert machine.ledger.counts.starts <= 1
+
+
+async def test_a_mill_whose_bridge_is_killed_holds_and_loses_its_spindle(tmp_path: Path) -> None:
+    async with shop(tmp_path, dialect="grbl", speed=2.0) as place:
+        core = FileCore(tmp_path / "core")
+        (machine,) = place.machines
+        async with guarded_process(tmp_path) as process:
+            core.order("b1", NODE, milled(4000))
+            await core.told("StartBuild")
+            await found(lambda: machine.firmware.body.spindle_w > 0)
+            os.kill(process.pid, signal.SIGKILL)
+            await process.wait()
+            await found(lambda: machine.firmware.body.spindle_w == 0)
+            assert machine.firmware.body.planner.idle(machine.firmware.body.clock())
+
+
+async def test_a_paused_printer_keeps_its_heat_for_a_while_and_no_longer(tmp_path: Path) -> None:
+    write_policies(tmp_path / FILE, Policies(SafetyPolicy(on_loss="pause", idle_heat_s=2.0)))
+    async with shop(tmp_path, speed=20.0) as place:
+        core = FileCore(tmp_path / "core")
+        (machine,) = place.machines
+        async with guarded_process(tmp_path) as process:
+            core.order("b1", NODE, HOT)
+            await core.told("StartBuild")
+            await found(lambda: hot(machine))
+            os.kill(process.pid, signal.SIGKILL)
+            await process.wait()
+            deed = tmp_path / "bridge" / "safed" / f"{NODE}.json"
+            await found(deed.exists)
+            assert '"held"' in deed.read_text()
+            assert hot(machine)
+            await found(lambda: not hot(machine))
+
+
+async def test_a_bridge_that_hangs_while_a_machine_is_at_work_is_ended(tmp_path: Path) -> None:
+    write_policies(tmp_path / FILE, Policies(SafetyPolicy(hung_s=2.0)))
+    async with shop(tmp_path, speed=20.0) as place:
+        core = FileCore(tmp_path / "core")
+        (machine,) = place.machines
+        async with guarded_process(tmp_path) as process:
+            core.order("b1", NODE, HOT)
+            await core.told("StartBuild")
+            await found(lambda: hot(machine))
+            os.kill(process.pid, signal.SIGSTOP)
+            assert await asyncio.wait_for(process.wait(), 30) == -signal.SIGKILL
+            await found(lambda: not hot(machine))
+
+
+async def test_a_bridge_that_is_told_to_end_leaves_no_machine_heating(tmp_path: Path) -> None:
+    async with shop(tmp_path, speed=20.0) as place:
+        core = FileCore(tmp_path / "core")
+        (machine,) = place.machines
+        async with guarded_process(tmp_path) as process:
+            core.order("b1", NODE, HOT)
+            await core.told("StartBuild")
+            await found(lambda: hot(machine))
+            process.terminate()
+            await process.wait()
+            await found(lambda: not hot(machine))
+
+
+async def test_a_machine_at_rest_is_not_touched_when_its_bridge_dies(tmp_path: Path) -> None:
+    async with shop(tmp_path) as place:
+        core = FileCore(tmp_path / "core")
+        async with guarded_process(tmp_path) as process:
+            await core.told("ConnectMachine")
+            os.kill(process.pid, signal.SIGKILL)
+            await process.wait()
+        async with bridge(tmp_path, warden=ProcessWarden(tmp_path / "bridge")):
+            await core.told("ConnectMachine", count=2)
+        assert not list((tmp_path / "bridge" / "safed").glob("*.json"))
+        assert not place.machines[0].firmware.halted
+
+
+def codes(core: FileCore) -> set[str]:
+    """The conditions that the core was told last."""
+    told = core.commands("ObserveNode")
+    return {each["code"] for each in told[-1]["conditions"]} if told else set()
