@@ -12,8 +12,10 @@ from domain.ports import ArtifactStore, Clock
 from gateways.graphql.live import LiveHub
 from gateways.graphql.whereabouts import KnownNodes
 from gateways.security.denials import Denials
+from gateways.security.exports import Exports
 from gateways.security.sign_in import SignIn
 from projections.history.states import Decode
+from projections.telemetry.rows import ColdTier
 
 UPLOAD_LIMIT_BYTES = 1024**3
 BODY_LIMIT_BYTES = 1024**2
@@ -138,6 +140,7 @@ class Gateway:
     administration: Administration
     log: StoredLog
     denials: Denials
+    exports: Exports
     sign_in: SignIn
     verifier: Verifier
     live: LiveHub
@@ -145,6 +148,8 @@ class Gateway:
     new_id: Callable[[], str]
     decode: Decode
     whereabouts: KnownNodes = field(default_factory=KnownNodes)
+    cold: ColdTier | None = None
+    """Readings that left the database; `None` where nothing can read such files."""
     hashing: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
     """Read models are hashed one at a time: each keeps a connection and a snapshot for long."""
     health: Callable[[], list[str]] = field(default=list)

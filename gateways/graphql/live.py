@@ -1,4 +1,4 @@
-"""Who waits for what: wake-ups by committed rows, and telemetry as it comes.
+"""Who waits for what: wake-ups by committed rows, and the newest telemetry.
 
 The gateway holds one subscription per subject, however many clients watch. A wake-up carries no
 data: whoever wakes reads the newest committed row, so that a client who is slow misses states in
@@ -7,12 +7,12 @@ between and never the last one.
 
 import asyncio
 import contextlib
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from typing import Any, Protocol
 
-TELEMETRY_LIMIT = 64
-"""Messages kept for a client who is slow; the oldest go first and are counted."""
+TELEMETRY_EVERY_S = 0.25
+"""People see no more, and a machine that is read a thousand times a second floods no browser."""
 LOOK_AGAIN_S = 30.0
 """A wake-up that got lost delays nobody for longer."""
 
@@ -48,28 +48,39 @@ class Watch:
 
 
 class Tap:
-    """One client's view of a node's telemetry."""
+    """One client's view of a node's telemetry: the newest of each channel, four times a second."""
 
     def __init__(self) -> None:
-        self._waiting: deque[Readings] = deque()
+        self._newest: dict[str, tuple[int, float | None]] = {}
+        self._head: Readings = {}
         self._filled = asyncio.Event()
         self.dropped = 0
 
     def take(self, readings: Readings) -> None:
-        """Keep a message; beyond the limit the oldest is dropped."""
-        if len(self._waiting) == TELEMETRY_LIMIT:
-            self._waiting.popleft()
-            self.dropped += 1
-        self._waiting.append(readings)
+        """Take over what is newest; readings that nobody saw are counted."""
+        channels, times, values = readings["channels"], readings["t"], readings["v"]
+        last = dict(zip(readings["c"], range(len(times)), strict=True))
+        self.dropped += len(times) - len(last)
+        for code, index in last.items():
+            self.dropped += channels[code] in self._newest
+            self._newest[channels[code]] = times[index], values[index]
+        self._head = {name: readings.get(name) for name in ("node_id", "build_id", "epoch", "seq")}
         self._filled.set()
 
     async def messages(self) -> AsyncIterator[Readings]:
-        """Messages in order, for ever."""
+        """Columnar messages for ever; what comes within a quarter of a second is one."""
         while True:
             await self._filled.wait()
             self._filled.clear()
-            while self._waiting:
-                yield self._waiting.popleft()
+            newest, self._newest = self._newest, {}
+            yield {
+                **self._head,
+                "channels": list(newest),
+                "c": list(range(len(newest))),
+                "t": [at for at, _ in newest.values()],
+                "v": [value for _, value in newest.values()],
+            }
+            await asyncio.sleep(TELEMETRY_EVERY_S)
 
 
 class LiveHub:

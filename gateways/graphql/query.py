@@ -21,6 +21,7 @@ from gateways.graphql.projecting import ProjectionQuery
 from gateways.graphql.proof import ProofQuery
 from gateways.graphql.replaying import ReplayQuery
 from gateways.graphql.scalars import Instant, Position
+from gateways.graphql.telemetry import TelemetryQuery
 from gateways.graphql.types.audit import AuditEntry
 from gateways.graphql.types.history import Event, Kpi
 from gateways.graphql.types.inventory import Lot
@@ -56,7 +57,13 @@ class Period(StrEnum):
 
 @strawberry.type(description="What can be asked.")
 class Query(
-    CorrectingQuery, ExplainingQuery, ErasureQuery, ProofQuery, ReplayQuery, ProjectionQuery
+    CorrectingQuery,
+    ExplainingQuery,
+    ErasureQuery,
+    ProofQuery,
+    ReplayQuery,
+    ProjectionQuery,
+    TelemetryQuery,
 ):
     @resolved("Who the token belongs to.")
     def me(self, info: Info) -> Me:

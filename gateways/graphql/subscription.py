@@ -2,7 +2,7 @@
 
 State (an order, a machine): the newest committed row now, then whenever it is another one. Log
 (events): every event once, in order, from the history, so that a reconnecting client that says
-where it stopped misses nothing and sees nothing twice. Telemetry: as it comes.
+where it stopped misses nothing and sees nothing twice. Telemetry: the newest of each channel.
 """
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -64,7 +64,7 @@ class Subscription(ReplaySubscription, ProjectionSubscription):
                     yield Node.of(view)
                 await _pause(info, watch)
 
-    @watched("Samples of a machine as they come. A slow subscriber misses the oldest.")
+    @watched("The newest sample of each channel of a machine, at most four times a second.")
     async def telemetry(
         self, info: Info, node_id: strawberry.ID
     ) -> AsyncGenerator[Telemetry, None]:

@@ -1,6 +1,7 @@
 """The gateway's ports on its NATS connection."""
 
-from collections.abc import Awaitable, Callable, Sequence
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -17,6 +18,7 @@ from domain.shared.errors import (
     NotFoundError,
     UnavailableError,
 )
+from domain.telemetry.messages import read_batch
 from gateways.graphql.live import LiveHub, Readings
 from gateways.graphql.projecting import PROGRESS
 from gateways.security.denials import Denial
@@ -25,6 +27,7 @@ from ops.messaging.command_client import (
     read_certificate,
     read_trail,
     report_denial,
+    report_step,
     reveal,
     reveal_notes,
 )
@@ -50,10 +53,19 @@ class NatsTelemetrySource:
     async def follow(
         self, node_id: str, take: Callable[[Readings], None]
     ) -> Callable[[], Awaitable[None]]:
-        """Subscribe; ``node_id`` is a canonical UUID, so that it cannot name another subject."""
+        """Subscribe; ``node_id`` is a canonical UUID, so that it cannot name another subject.
+
+        A message that is none is left out.
+        """
 
         async def on_message(message: Msg) -> None:
-            take(orjson.loads(message.data))
+            try:
+                told = orjson.loads(message.data)
+                read_batch(told, node_id=node_id, received=time.time_ns() // 1_000_000)
+            except ValueError as problem:
+                log.debug("no telemetry", node_id=node_id, problem=str(problem))
+            else:
+                take(told)
 
         subscription = await self._client.subscribe(f"imewe.telemetry.{node_id}", cb=on_message)
         return subscription.unsubscribe
@@ -106,6 +118,10 @@ class NatsAuditTrail:
     ) -> dict[str, Any]:
         """See ``AuditTrail``."""
         return await read_trail(self._client, first=first, before=before, about=about, token=token)
+
+    async def step(self, told: Mapping[str, str], token: str) -> None:
+        """Write a step of the gateway for a person. Raises ``UnavailableError``."""
+        await report_step(self._client, told, token=token)
 
     async def tell(self, denial: Denial, count: int) -> None:
         """Hand over a denial that came ``count`` times. Raises ``UnavailableError``."""

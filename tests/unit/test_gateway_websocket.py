@@ -14,7 +14,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
 from gateways.graphql import subscription, websocket
-from gateways.graphql.live import TELEMETRY_LIMIT
+from gateways.graphql.live import TELEMETRY_EVERY_S
 from tests.gateway_tools import PERSON, Bench
 
 NODE = "3f6c9b62-6c5e-5f0e-9d0a-2a3f0d1c2b4e"
@@ -254,19 +254,30 @@ async def test_complete_ends_a_subscription_and_leaves_nothing_behind(served: Se
         assert (await talk.hear())["type"] == "next"
 
 
-async def test_a_slow_subscriber_loses_the_oldest_samples_and_is_told_how_many(
+async def test_a_subscriber_gets_the_newest_of_each_channel_and_is_told_what_was_left_out(
     served: Served,
 ) -> None:
     async with served.greeted() as talk:
         await watch(talk)
         await until(lambda: NODE in served.telemetry.takers)
-        for number in range(TELEMETRY_LIMIT + 10):
+        for number in range(50):
             served.telemetry.takers[NODE](sample(number))
         first = (await talk.hear())["payload"]["data"]["telemetry"]
-        assert (first["sequence"], first["dropped"]) == (10, 10)
-        rest = [await talk.hear() for _ in range(TELEMETRY_LIMIT - 1)]
-        last = rest[-1]["payload"]["data"]["telemetry"]
-        assert last["sequence"] == TELEMETRY_LIMIT + 9
+        assert (first["sequence"], first["dropped"]) == (49, 98)
+        assert len(first["readings"]) == 2
+
+
+async def test_telemetry_is_shown_at_most_four_times_a_second(served: Served) -> None:
+    loop = asyncio.get_running_loop()
+    async with served.greeted() as talk:
+        await watch(talk)
+        await until(lambda: NODE in served.telemetry.takers)
+        begun, shown = loop.time(), []
+        for number in range(3):
+            served.telemetry.takers[NODE](sample(number))
+            shown.append((await talk.hear())["payload"]["data"]["telemetry"]["sequence"])
+        assert shown == [0, 1, 2]
+        assert loop.time() - begun >= 2 * TELEMETRY_EVERY_S
 
 
 async def test_an_operation_over_the_limit_closes_the_socket(

@@ -13,19 +13,25 @@ from gateways.graphql.types.shared import optional_id
 
 @strawberry.type(description="One sample.")
 class Reading:
-    channel: str = described("What was measured, with its unit, for example hotend_c.")
+    channel: str = described(
+        "What was measured, with its unit: temperature.bed.actual_c."
+    )
     at: Instant = described("When.")
     value: float | None = described("In the channel's unit; null when the machine gave none.")
 
 
-@strawberry.type(description="Samples that came in together.")
+@strawberry.type(description="What was heard of a machine in a quarter of a second.")
 class Telemetry:
     node_id: strawberry.ID = described("The machine.")
     build_id: strawberry.ID | None = described("The build that ran.")
-    epoch: int = described("The fencing epoch that it ran under.")
+    epoch: int = described("Counts the starts of the bridge.")
     sequence: Int53 = described("Counts the messages of one bridge session; a gap is a loss.")
-    dropped: Int53 = described("Messages that this subscriber was too slow for, so far.")
-    readings: list[Reading] = described("In the order in which they were taken.")
+    dropped: Int53 = described(
+        "Readings left out, so far, because newer ones came."
+    )
+    readings: list[Reading] = described(
+        "The newest of each channel since the last message."
+    )
 
     @classmethod
     def of(cls, readings: Readings, *, dropped: int) -> Self:
