@@ -1,16 +1,19 @@
 """What the tests of rebuilds share: versions of the jobs with a difference, and a desk."""
 
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg
+from psycopg.conninfo import make_conninfo
 
 from domain.job.aggregate import Job
 from domain.shared.errors import UnavailableError
 from domain.shared.recorded import RecordedEvent
+from ops.database.server import EmbeddedPostgres
 from ops.projecting.desk import ProjectionDesk, Wires
 from ops.projecting.places import Connection
 from ops.projecting.runner import Runner
@@ -20,6 +23,7 @@ from ops.projecting.versions import Versions
 from projections.jobs.projector import Jobs
 from projections.jobs.tables import JOBS
 from projections.rows import Rows
+from tests.projecting import dumped, migrated, project
 
 JOBS_NOW = Jobs()
 FIRST = f"jobs_v{Jobs.version}"
@@ -94,6 +98,26 @@ class Rig:
     def outcomes(self) -> list[tuple[str, str]]:
         """Verb and outcome of every step in the trail."""
         return [(s["action"].removeprefix("projections."), s["outcome"]) for s in self.steps]
+
+
+def until(check: Callable[[], object], *, seconds: float = 30) -> None:
+    """Wait for something to come true."""
+    end = time.monotonic() + seconds
+    while not check():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def folded_at_once(postgres: EmbeddedPostgres, events: list[RecordedEvent]) -> list[bytes]:
+    """What events look like, folded in one go in a database of its own."""
+    with psycopg.connect(postgres.url, autocommit=True) as admin:
+        admin.execute("CREATE DATABASE built_once TEMPLATE template0")
+        try:
+            with migrated(make_conninfo(postgres.url, dbname="built_once")) as connection:
+                project(connection, events)
+                return dumped(connection)
+        finally:
+            admin.execute("DROP DATABASE built_once WITH (FORCE)")
 
 
 def states(connection: Connection, name: str = "jobs") -> dict[str, str]:

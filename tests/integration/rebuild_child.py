@@ -1,4 +1,4 @@
-"""A slow build in a process of its own, to be killed; see test_rebuild_steps."""
+"""A slow build in a process of its own, to be killed; see test_rebuild_builds."""
 
 import sys
 import time
