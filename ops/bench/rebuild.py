@@ -1,8 +1,9 @@
 """Rebuilding the jobs: our builder against the library's runner, same events, same view, in turns.
 
 The library's ``ProjectionRunner`` handles one event in one transaction, as its documentation
-shows. Both read the same JetStream log, write the same tables to the same PostgreSQL and commit
-alike (``synchronous_commit`` on), and what they wrote is compared.
+shows, and writes it with the statements of our runner. Both read the same JetStream log and write
+the same tables to the same PostgreSQL, and what they wrote is compared. Each of its commits waits
+for the disk, as those of a view that is read must; ours wait once, when the candidate is whole.
 """
 
 import time
@@ -49,7 +50,6 @@ class LiveOnly(Jobs):
     """The jobs without their histories."""
 
     name = "jobs_live"
-
     keeps_past = False
 
 
@@ -100,8 +100,9 @@ class Bench(Servers):
             met=same and ratio >= goal,
             ratio=ratio,
             notes=(
-                "the library's side folds with the same code and writes with the same statements,"
-                " one event a transaction; every commit of both waits for the disk",
+                "the library's side folds with the same code and writes with our runner's"
+                " statements, one event a transaction; each of its commits waits for the disk, as"
+                " those of a view that is read must, and ours once, when the candidate is whole",
                 f"the rows of both are {'equal' if same else 'NOT equal'}",
             ),
         )
