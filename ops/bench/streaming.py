@@ -31,7 +31,7 @@ def run(folder: Path, *, rounds: int = 5, lines: int = 1500) -> list[BenchResult
     program = folder / "program.gcode"
     folder.mkdir(parents=True, exist_ok=True)
     program.write_text("".join(f"G92 E{number / 100:.2f}\n" for number in range(lines)))
-    pythons = {name: _environment(folder / name, wanted) for name, wanted in PEERS.items()}
+    pythons = {name: environment(folder / name, wanted) for name, wanted in PEERS.items()}
     printers = {"our virtual printer": (sys.executable, OUR_PRINTER)}
     notes = ["OctoPrint's virtual printer runs without its 10 ms throttle and planned errors."]
     notes += [f"{name} could not be installed here" for name, found in pythons.items() if not found]
@@ -60,18 +60,18 @@ def _duel(
     ours: list[float] = []
     theirs: list[float] = []
     for _ in range(rounds + 1):
-        with _printer(folder, printer) as port:
-            ours.append(lines / asyncio.run(_send(port, program)))
+        with printer_process(folder, printer) as port:
+            ours.append(lines / asyncio.run(our_seconds(port, program)))
         if rival:
-            with _printer(folder, printer) as port:
-                theirs.append(lines / _printcore(rival, port, program))
+            with printer_process(folder, printer) as port:
+                theirs.append(lines / printcore_seconds(rival, port, program))
     found = [Figure(label=f"Imewe to {label}", unit="lines/s", runs=ours[1:])]
     if theirs:
         found.append(Figure(label=f"printcore to {label}", unit="lines/s", runs=theirs[1:]))
     return found
 
 
-async def _send(port: Path, program: Path) -> float:
+async def our_seconds(port: Path, program: Path) -> float:
     """Seconds from the first line to the last acknowledgement."""
     driver = MarlinPrinter(SerialTransport(str(port)))
     await driver.connect()
@@ -87,7 +87,7 @@ async def _send(port: Path, program: Path) -> float:
     return taken
 
 
-def _printcore(python: str, port: Path, program: Path) -> float:
+def printcore_seconds(python: str, port: Path, program: Path) -> float:
     command = [python, "-c", PRINTCORE_SENDER, str(port), str(program)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=400, check=False)
     if done.returncode:
@@ -96,7 +96,7 @@ def _printcore(python: str, port: Path, program: Path) -> float:
 
 
 @contextmanager
-def _printer(folder: Path, printer: tuple[str, str]) -> Iterator[Path]:
+def printer_process(folder: Path, printer: tuple[str, str]) -> Iterator[Path]:
     """A new printer in a process of its own, and its port."""
     own = Path(tempfile.mkdtemp(dir=folder))
     python, script = printer
@@ -115,7 +115,7 @@ def _printer(folder: Path, printer: tuple[str, str]) -> Iterator[Path]:
         process.communicate()
 
 
-def _environment(folder: Path, wanted: tuple[str, ...]) -> str:
+def environment(folder: Path, wanted: tuple[str, ...]) -> str:
     """A Python with the wanted distributions, or nothing where they cannot be had."""
     python = folder / "bin" / "python"
     if not python.exists():

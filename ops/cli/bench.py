@@ -19,6 +19,7 @@ BENCHES = {
     "rebuild": "ops.bench.rebuild",
     "asof": "ops.bench.asof",
     "streaming": "ops.bench.streaming",
+    "serial": "ops.bench.serial",
     "gateway": "ops.bench.gateway_load",
     "rest": "ops.bench.rest",
     "verify": "ops.bench.verify",
