@@ -13,6 +13,7 @@ import psycopg
 
 from domain.shared.errors import ConflictError
 from ops.projecting.collecting import collecting_seldom
+from ops.projecting.errors import FencedError
 from ops.projecting.filling import FILLING_LIMIT, Filler
 from ops.projecting.places import (
     BUILDING,
@@ -27,6 +28,7 @@ from ops.projecting.places import (
     mark,
     next_rebuild,
     places,
+    position_of,
     retire,
     switch,
 )
@@ -150,20 +152,25 @@ def _fill(
 
 
 def add_keys(connection: Connection, projection: Projection, schema: str) -> None:
-    """Add the keys and indexes that ``begin`` left out, all at once, unless they are there.
+    """Add the keys and indexes that ``begin`` left out, those of one table in one transaction.
 
-    Raises psycopg's ``IntegrityError`` when two rows have one key.
+    Goes on where it was killed. Raises psycopg's ``IntegrityError`` when two rows have one key,
+    ``FencedError`` when the schema was dropped meanwhile.
     """
-    with connection.transaction():
-        look_at(connection, schema)
-        bare = connection.execute(
-            "SELECT relname FROM pg_class c WHERE relnamespace = quote_ident(%s)::regnamespace"
-            " AND relkind = 'r' AND NOT EXISTS"
-            " (SELECT FROM pg_constraint WHERE conrelid = c.oid AND contype = 'p')",
-            [schema],
-        ).fetchall()
-        later = projection.later_keys
-        connection.execute("".join(later[name] for (name,) in bare).encode())
+    for name, keys in projection.later_keys.items():
+        with connection.transaction():
+            _still_there(connection, schema)
+            look_at(connection, schema)
+            has_key = connection.execute(
+                "SELECT FROM pg_constraint WHERE conrelid = %s::regclass AND contype = 'p'", [name]
+            ).fetchone()
+            if has_key is None:
+                connection.execute(keys.encode())
+
+
+def _still_there(connection: Connection, schema: str) -> None:
+    if position_of(connection, schema) is None:
+        raise FencedError(f"{schema} was dropped while it was built")
 
 
 def start_over(connection: Connection, projection: Projection, schema: str) -> None:
@@ -182,6 +189,7 @@ def complete(connection: Connection, schema: str, *, events: int, seconds: float
     """From now on runners keep it up to date. This commit waits for the disk, and with it all
     before it are there for good."""
     with connection.transaction():
+        _still_there(connection, schema)
         connection.execute(
             "UPDATE imewe.builds SET events = events + %s, seconds = seconds + %s"
             " WHERE schema = %s",

@@ -11,9 +11,10 @@ from domain.shared.recorded import RecordedEvent
 from ops.database.server import EmbeddedPostgres
 from ops.hosting.account import server_account
 from ops.projecting.applying import Batch
+from ops.projecting.errors import FencedError
 from ops.projecting.filling import Filler
 from ops.projecting.places import BUILDING, Connection, Place, live, places
-from ops.projecting.rebuild import add_keys, begin, fill, rebuild
+from ops.projecting.rebuild import add_keys, begin, complete, fill, rebuild
 from projections.catalogue import CATALOGUE
 from projections.jobs.projector import Jobs
 from projections.jobs.tables import TIMELINE
@@ -61,11 +62,22 @@ def test_a_filled_schema_has_the_keys_and_indexes_of_the_live_one(
     for each in CATALOGUE:
         place = begin(connection, each, by="anna")
         assert len(definitions(connection, place.schema)) < len(each.schema.split(";"))
+        for _ in range(2):  # as after a kill between the keys and the end
+            add_keys(connection, each, place.schema)
         fill(connection, MemoryLog(events), each, place)
         shown = live(connection, each.name)
         assert shown is not None
         expected = definitions(connection, shown.schema)
         assert definitions(connection, place.schema) == expected
+
+
+def test_what_is_dropped_while_its_keys_are_made_is_no_candidate(connection: Connection) -> None:
+    place = begin(connection, JOBS, by="anna")
+    connection.execute("DELETE FROM imewe.positions WHERE schema = %s", [place.schema])
+    with pytest.raises(FencedError, match="dropped"):
+        add_keys(connection, JOBS, place.schema)
+    with pytest.raises(FencedError, match="dropped"):
+        complete(connection, place.schema, events=1, seconds=1.0)
 
 
 def test_texts_of_every_kind_are_copied_as_they_are_inserted(connection: Connection) -> None:
