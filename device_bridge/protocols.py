@@ -8,7 +8,7 @@ from asyncio import Future
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from device_bridge.errors import DeviceError
 from domain.node.states import Availability, ConditionLevel, EmergencyStop, Execution
@@ -98,6 +98,8 @@ class RunResult:
     material_mm3: int
     reason: str = ""
     native_text: str = ""
+    duration_ms: int | None = None
+    """The machine's own count, for a run that this bridge did not see from its start."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -253,6 +255,14 @@ class DeviceDriver(Protocol):
 
     def events(self) -> AsyncIterator[DeviceEvent]:
         """The same events to iterate over."""
+
+
+@runtime_checkable
+class RunsAlone(Protocol):
+    """A driver of machines that hold the program and go on without this bridge."""
+
+    async def follow(self, build_id: str) -> RunHandle | None:
+        """The run of a build that the machine still knows; starts nothing."""
 
 
 class WorkItem(Protocol):

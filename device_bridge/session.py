@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from device_bridge.errors import (
 )
 from device_bridge.journal import BuildState, Entry, Journal
 from device_bridge.outbox import Courier
-from device_bridge.outcomes import ending, unknown
+from device_bridge.outcomes import NO_FIGURES, ending, unknown
 from device_bridge.protocols import (
     DeviceDriver,
     DeviceEvent,
@@ -28,7 +28,9 @@ from device_bridge.protocols import (
     JobSpec,
     LinkLost,
     Progressed,
+    RunHandle,
     RunResult,
+    RunsAlone,
     Sampled,
     StatusChanged,
     Working,
@@ -101,6 +103,7 @@ class Session:
         )
         self._guard = Guard(node_id, driver, watch.policy, hands, stalls=watch.stalls)
         self._ready = asyncio.Event()
+        self._found: asyncio.Queue[tuple[Work, RunHandle]] = asyncio.Queue()
         self._log = structlog.get_logger("bridge.session").bind(node_id=node_id)
         driver.listen(self._heard)
 
@@ -146,6 +149,7 @@ class Session:
             group.create_task(self._reporter.run())
             group.create_task(self._stay_connected())
             group.create_task(self._guard.run())
+            group.create_task(self._follow())
 
     async def perform(
         self, work: Work, program: Path, *, wanted: Callable[[], bool] = lambda: True
@@ -158,14 +162,22 @@ class Session:
         """
         if self._work is not None or not self._ready.is_set():
             raise MachineBusyError(f"machine of node {self.node_id} is {self.state}")
+        self._take(work)
+        return await self._to_its_end(work, lambda: self._drive(work, program, wanted))
+
+    def _take(self, work: Work) -> None:
         self._work = work
         self._reporter.begins(work)
         self._ready.clear()
+
+    async def _to_its_end(
+        self, work: Work, run: Callable[[], Awaitable[RunResult]], *, seen_whole: bool = True
+    ) -> RunResult:
         try:
             await self._energy.begin()
-            result = self._guard.judged(await self._drive(work, program, wanted))
+            result = self._guard.judged(await run())
             self._guard.ends(known=result.outcome != "unknown")
-            await self._conclude(work, result)
+            await self._conclude(work, result, seen_whole=seen_whole)
             return result
         finally:
             self._work = None
@@ -299,10 +311,34 @@ class Session:
         for entry in await self._journal.unfinished(self.node_id):
             if entry.state is BuildState.ACCEPTED or entry.work.build_id == self.build_id:
                 continue
+            if await self._found_running(entry.work):
+                continue
             self._guard.orphan()
             await self._ask(entry, "the bridge restarted while the build was on the machine", facts)
         if deed:
             self._guard.made_safe(told(deed))
+
+    async def _found_running(self, work: Work) -> bool:
+        """A machine that runs alone still knows the build: it is followed, never started."""
+        if self._work is not None or not isinstance(self._driver, RunsAlone):
+            return False
+        handle = await self._driver.follow(work.build_id)
+        if handle is None:
+            return False
+        self._take(work)
+        self._found.put_nowait((work, handle))
+        self._log.info("build_found_on_the_machine", build_id=work.build_id)
+        return True
+
+    async def _follow(self) -> None:
+        """See builds that an earlier life of this bridge began to their end."""
+        while True:
+            await self._follow_one(*await self._found.get())
+
+    async def _follow_one(self, work: Work, handle: RunHandle) -> None:
+        self._guard.begins(work.build_id)
+        self._sampler.belongs_to(work.build_id)
+        await self._to_its_end(work, lambda: handle.result, seen_whole=False)
 
     async def _ask(self, entry: Entry, reason: str, facts: dict[str, Any]) -> None:
         known = {**entry.facts, **facts}
@@ -322,8 +358,10 @@ class Session:
         job = JobSpec(build_id=work.build_id, program=program)
         return await (await self._driver.execute_job(job, beginning=beginning)).result
 
-    async def _conclude(self, work: Work, result: RunResult) -> None:
+    async def _conclude(self, work: Work, result: RunResult, *, seen_whole: bool) -> None:
         measured = await self._energy.figures()
+        if not seen_whole:
+            measured = {**NO_FIGURES, "duration_ms": result.duration_ms or 0}
         end = ending(work, result, measured=measured, status=self.status)
         await self._record(work, end.state, facts=end.facts, reports=(end.report,))
         self._log.info("build_ended", build_id=work.build_id, outcome=result.outcome)
@@ -363,6 +401,9 @@ class Session:
     def _settle(self, *, probed: bool = False) -> None:
         """State and readiness that follow from the machine's status when nothing runs."""
         unknown_yet = self.state in {SessionState.DISCONNECTED, SessionState.PROBING}
+        if self._work is not None and probed:
+            held = self.status.execution in {Execution.INTERRUPTED, Execution.FEED_HOLD}
+            self.state = SessionState.PAUSED if held else SessionState.STREAMING
         if self._work is not None or (unknown_yet and not probed):
             return
         status = self.status

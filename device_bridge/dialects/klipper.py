@@ -92,6 +92,7 @@ def job_of(objects: Objects) -> RemoteJob:
         phase=phase,
         share=number(objects.get("virtual_sdcard", {}).get("progress")),
         filament_mm=number(stats.get("filament_used")),
+        seconds=number(stats.get("print_duration")),
         text=text,
     )
 
@@ -103,10 +104,12 @@ def history_of(answer: Any, name: str) -> RemoteJob | None:
         if isinstance(job, dict) and job.get("filename") == name:
             status = _word(job, "status")
             phase = HISTORY.get(status, Phase.UNKNOWN)
-            used = number(job.get("filament_used"))
-            share = 1.0 if phase is Phase.COMPLETED else None
             return RemoteJob(
-                file_name=name, phase=phase, share=share, filament_mm=used, text=status
+                file_name=name,
+                phase=phase,
+                filament_mm=number(job.get("filament_used")),
+                seconds=number(job.get("print_duration")),
+                text=status,
             )
     return None
 

@@ -36,13 +36,15 @@ class Phase(StrEnum):
 class RemoteJob:
     """The program that a machine reports, or none (``file_name`` is empty then).
 
-    ``share``: 0 to 1 of it was run; ``filament_mm``: what it used. ``None`` is not known.
+    ``share``: 0 to 1 of it was run; ``filament_mm``: what it used; ``seconds``: how long it
+    ran. ``None`` is not known.
     """
 
     file_name: str = ""
     phase: Phase = Phase.NONE
     share: float | None = None
     filament_mm: float | None = None
+    seconds: float | None = None
     text: str = ""
 
 

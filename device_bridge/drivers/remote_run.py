@@ -25,6 +25,7 @@ class RemoteRun:
         self.lines_total = lines_total
         self._diameter = filament_mm
         self._used_mm = 0.0
+        self._seconds: float | None = None
         self._result: asyncio.Future[RunResult] = asyncio.get_running_loop().create_future()
         self.handle = RunHandle(build_id=build_id, lines_total=lines_total, result=self._result)
 
@@ -41,6 +42,8 @@ class RemoteRun:
         self.lines_done = min(max(self.lines_done, lines, 1), self.lines_total)
         if found.filament_mm is not None:
             self._used_mm = max(self._used_mm, found.filament_mm)
+        if found.seconds is not None:
+            self._seconds = found.seconds
         if self.lines_done == before:
             return None
         return Progressed(
@@ -58,6 +61,7 @@ class RemoteRun:
                     material_mm3=gcode.volume_mm3(self._used_mm, self._diameter),
                     reason=reason,
                     native_text=native_text,
+                    duration_ms=None if self._seconds is None else round(self._seconds * 1000),
                 )
             )
         return self._result.result()

@@ -9,9 +9,12 @@ from device_bridge.drivers.spec import Peer
 from device_bridge.machines import MachineConfig
 from device_bridge.virtual.file_printer import FilePrinter
 from device_bridge.virtual.moonraker import VirtualMoonraker
+from device_bridge.virtual.prusalink import VirtualPrusaLink
 from device_bridge.virtual.web import WebServer
 
 RESTART_S = 0.3
+NOTICED_S = 1.5
+"""A driver that only asks must be given the time to miss several answers."""
 
 
 def _steps(count: int, *, feed: int) -> str:
@@ -51,6 +54,38 @@ async def klipper_peer(folder: Path) -> AsyncIterator[Peer]:
             fail=printer.fail_next,
             babble=lambda data: machine.babble(data.decode(errors="replace")),
             flood=machine.flood,
+        )
+    finally:
+        await cable.stop()
+        await machine.stop()
+
+
+@asynccontextmanager
+async def prusa_peer(folder: Path) -> AsyncIterator[Peer]:
+    """A virtual Prusa printer behind PrusaLink, asked often so that nobody waits."""
+    machine = VirtualPrusaLink(folder)
+    await machine.start()
+    cable = Cable(machine.web)
+    try:
+        yield Peer(
+            machine=MachineConfig(
+                node_id="certify",
+                name="printer",
+                dialect="prusalink",
+                port=machine.web.url,
+                virtual=True,
+                options={"poll_s": "0.05"},
+            ),
+            program=PROGRAM,
+            long_program=LONG_PROGRAM,
+            blocking_program=BLOCKING_PROGRAM,
+            refused_program=REFUSED_PROGRAM,
+            starts=lambda: machine.printer.starts,
+            received=lambda: len(machine.orders),
+            hot=lambda: is_hot(machine.printer),
+            unplug=lambda for_s: cable.pull(max(for_s, NOTICED_S)),
+            fail=machine.printer.fail_next,
+            babble=machine.babble,
         )
     finally:
         await cable.stop()
