@@ -1,7 +1,7 @@
 """A gateway whose wires end in fakes: commands, stops, files and rows."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -25,6 +25,7 @@ from gateways.app import create_app
 from gateways.graphql.live import LiveHub, Readings
 from gateways.ports import Gateway
 from gateways.security.denials import Denial, Denials
+from gateways.security.exports import Exports
 from gateways.security.sign_in import SignIn
 from ops.eventstore.rows import event_of_row
 
@@ -76,9 +77,16 @@ class FakeTrail:
 
     def __init__(self) -> None:
         self.denials: list[tuple[Denial, int]] = []
+        self.steps: list[tuple[str, str, str]] = []
         self.asked: list[tuple[int, int | None]] = []
         self.page: dict[str, Any] = {"entries": [], "oldest": None, "has_more": False}
         self.refusal: Exception | None = None
+
+    async def step(self, told: Mapping[str, str], token: str) -> None:
+        if self.refusal:
+            raise self.refusal
+        assert token
+        self.steps.append((told["outcome"], told["resource"], told.get("reason", "")))
 
     async def tell(self, denial: Denial, count: int) -> None:
         await asyncio.sleep(0)
@@ -277,6 +285,7 @@ class Bench:
             "administration": self.administration,
             "log": self.log,
             "denials": Denials(self.trail.tell),
+            "exports": Exports(self.trail.step),
             "sign_in": SignIn(
                 self.passwords, self.signer, clock=self.clock, new_id=new_id, ttl_s=900
             ),

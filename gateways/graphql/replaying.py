@@ -9,11 +9,12 @@ from strawberry.scalars import JSON
 
 from commands.authorisation import READ_PROOF, permitted_places
 from domain.shared.checks import within
-from domain.shared.errors import UnavailableError
+from domain.shared.errors import ImeweError, UnavailableError
 from gateways.graphql.context import Info
 from gateways.graphql.fields import described, resolved, watched
 from gateways.graphql.past import AsOf
 from gateways.graphql.scalars import Int53, Position
+from gateways.security.exports import Page
 from projections.canonical import StateHash, selected
 from projections.catalogue import CATALOGUE
 from projections.past import past_of
@@ -35,6 +36,10 @@ FROM imewe.projections p WHERE name = %s
 
 First = Annotated[int, strawberry.argument(description="How many, 1 to 500.")]
 Behind = Annotated[Position, strawberry.argument(description="Go on behind this position.")]
+UpTo = Annotated[
+    Position | None,
+    strawberry.argument(description="Show nothing behind this position: the reading ends there."),
+]
 
 
 @strawberry.type(description="One event of the log as it is stored: what its hash covers.")
@@ -85,18 +90,29 @@ class StateHashShown:
 class ReplayQuery:
     @resolved("Events as they are stored, for those who audit: to check and to replay elsewhere.")
     async def stored_events(
-        self, info: Info, after: Behind = _BEGIN, first: First = 200
+        self, info: Info, after: Behind = _BEGIN, first: First = 200, up_to: UpTo = None
     ) -> StoredEvents:
-        places = permitted_places(READ_PROOF, info.context.caller.person())
+        caller, gateway = info.context.caller, info.context.gateway
+        places = permitted_places(READ_PROOF, caller.person())
         within("first", first, 1, PAGE_LIMIT)
-        log = info.context.gateway.log
-        found = _bounded(await log.read(after, first))
+        try:
+            end = await gateway.log.last_position()
+            last = end if up_to is None else min(up_to, end)
+            wanted = min(first, last - after)
+            found = _bounded(await gateway.log.read(after, wanted)) if wanted > 0 else []
+        except ImeweError as error:
+            await gateway.exports.breaks(caller, after, error)
+            raise
         shown = [each for each in found if each["headers"].get(ORGANISATION) in places]
+        position = int(found[-1]["sequence"]) if found else after
+        if found:
+            page = Page(after=after, position=position, last=last, shown=len(shown))
+            await gateway.exports.shows(caller, page)
         return StoredEvents(
             events=[StoredEvent.of(each) for each in shown],
-            position=Position(found[-1]["sequence"] if found else after),
+            position=Position(position),
             left_out=len(found) - len(shown),
-            end=Position(await log.last_position()),
+            end=Position(end),
             organisations=[strawberry.ID(place) for place in sorted(places)],
         )
 

@@ -8,7 +8,8 @@ from ops.replaying.lines import record_told
 from ops.replaying.sources import Pages
 
 FIRST = 500
-EVENTS = """query($after: Position!, $first: Int!) { storedEvents(after: $after, first: $first) {
+EVENTS = """query($after: Position!, $first: Int!, $upTo: Position!) {
+  storedEvents(after: $after, first: $first, upTo: $upTo) {
   position leftOut end organisations
   events { position time subject headers text body } } }"""
 
@@ -19,7 +20,7 @@ class GatewayLog:
     def __init__(self, client: Client) -> None:
         self._client = client
         self.left_out = 0
-        begun = self._page(0, 1)
+        begun = self._page(0, 1, up_to=0)
         self.organisations = tuple(begun["organisations"])
         self.end = int(begun["end"])
 
@@ -27,15 +28,15 @@ class GatewayLog:
         """The events of positions ``first`` to ``last`` that may be seen."""
         after = first - 1
         while after < last:
-            page = self._page(after, min(FIRST, last - after))
+            page = self._page(after, min(FIRST, last - after), up_to=last)
             if int(page["position"]) <= after:
                 return
             after = int(page["position"])
             self.left_out += page["leftOut"]
             yield [_record(told) for told in page["events"]], after
 
-    def _page(self, after: int, first: int) -> dict[str, Any]:
-        asked = {"after": str(after), "first": first}
+    def _page(self, after: int, first: int, *, up_to: int) -> dict[str, Any]:
+        asked = {"after": str(after), "first": first, "upTo": str(up_to)}
         return dict(self._client.execute(EVENTS, asked)["storedEvents"])
 
 

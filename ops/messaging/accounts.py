@@ -291,6 +291,7 @@ APP_PERMISSIONS: dict[str, dict[str, Any]] = {
             "imewe.auth.>",
             AUDIT_REPORT,
             AUDIT_READ,
+            _steps("gateway"),
             "imewe.admin.>",
             "imewe.stop.>",
             "imewe.bridge.>",

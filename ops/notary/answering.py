@@ -4,7 +4,6 @@ import asyncio
 from dataclasses import asdict
 from typing import Any
 
-import structlog
 from nats.aio.client import Client
 
 from commands.authorisation import READ_PROOF, ROTATE_NOTARY_KEY
@@ -12,16 +11,14 @@ from commands.principal import Principal
 from domain.shared.checks import within
 from domain.shared.errors import ImeweError, InvalidInputError
 from ops.messaging.administration import ASKING, Handler
-from ops.messaging.command_client import report_step
 from ops.notary.head_stream import HeadStream, Signed
 from ops.notary.heads import Head, NoteError, read_note
 from ops.notary.keys import Rotation
 from ops.notary.notary import Notary
 from ops.notary.publishing import Publisher
+from ops.notary.steps import tell_step
 
 PAGE_LIMIT = 100
-
-log = structlog.get_logger()
 
 
 class NotaryDesk:
@@ -86,14 +83,7 @@ class NotaryDesk:
         return _key(*self._notary.known_keys()[-1])
 
     async def _tell(self, outcome: str, **told: str) -> None:
-        """Put a step into the audit trail; what cannot be told there is not begun."""
-        step = {"action": "notary.rotate", "outcome": outcome, **told}
-        try:
-            await report_step(self._client, step, token=ASKING.get())
-        except ImeweError as error:
-            if outcome == "begun":
-                raise
-            log.warning("the audit trail was not told", **step, problem=error.message)
+        await tell_step(self._client, "rotate", outcome, token=ASKING.get(), **told)
 
 
 def _head(signed: Signed) -> list[dict[str, Any]]:

@@ -59,6 +59,11 @@ class Wanted:
             raise InvalidInputError("say a job, or from and to, not both", field="job")
         return cls(job_id=job, first=first, last=last, places=places)
 
+    @property
+    def words(self) -> str:
+        """What it is, as the audit trail names it."""
+        return f"job/{self.job_id}" if self.job_id else f"events/{self.first}-{self.last or ''}"
+
 
 def log_files(client: Client) -> LogFiles:
     """The log as it is stored, on a connection of the LOG account."""

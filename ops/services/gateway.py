@@ -20,6 +20,7 @@ from gateways.graphql.live import LiveHub
 from gateways.ports import Gateway
 from gateways.security.denials import Denials
 from gateways.security.departed import Departed
+from gateways.security.exports import Exports
 from gateways.security.sign_in import SignIn
 from ops.artifacts.store import JetStreamArtifactStore
 from ops.clock import SystemClock
@@ -136,6 +137,7 @@ async def built(settings: Settings) -> AsyncIterator[tuple[Gateway, Client]]:
                     administration=NatsAdministration(client),
                     log=stored,
                     denials=denials,
+                    exports=Exports(trail.step),
                     sign_in=SignIn(
                         NatsPasswordCheck(client),
                         Signer(keys.private),

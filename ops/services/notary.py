@@ -73,7 +73,7 @@ async def serve(settings: Settings) -> None:
             NAME,
             {
                 **NotaryDesk(app, notary, stream, publisher).handlers(),
-                **ExportDesk(files, settings.home).handlers(),
+                **ExportDesk(app, files, settings.home).handlers(),
             },
             verifier=Verifier(token_keys(settings.home).public, clock=clock),
         )

@@ -95,6 +95,41 @@ def test_what_is_exported_is_said_before_it_is_written(
     assert f"{one.stat().st_size:,} bytes" in done.stdout
 
 
+def lines_of(stack: Stack, action: str) -> list[tuple[str, str, str]]:
+    """Outcome, what it was about and the reason, the oldest first."""
+    query = "{ auditTrail(first: 100) { edges { node { actor action outcome resource reason } } } }"
+    with stack.client() as admin:
+        nodes = [each["node"] for each in admin.execute(query)["auditTrail"]["edges"]][::-1]
+    found = [each for each in nodes if each["action"] == action]
+    assert all(each["actor"].startswith("user/") for each in found)
+    return [(each["outcome"], each["resource"], each["reason"]) for each in found]
+
+
+def test_an_export_of_a_proof_stands_in_the_audit_trail(
+    stack: Stack, job: str, tmp_path: Path
+) -> None:
+    before = len(lines_of(stack, "notary.export"))
+    output = tmp_path / "log.jsonl"
+    assert stack.run("audit", "export", "--job", job, "--output", str(output)).exit_code == 0
+    size = output.stat().st_size
+    auditor = stack.token("auditor", place=place_of(stack))
+    assert get(stack, auditor, **{"from": "1000000"}).status_code == 422
+    begun, done, begun_again, failed = lines_of(stack, "notary.export")[before:]
+    assert (begun, done) == (
+        ("begun", f"job/{job}", ""),
+        ("done", f"job/{job}", f"{size} bytes"),
+    )
+    assert begun_again == ("begun", "events/1000000-", "")
+    assert failed[:2] == ("failed", "events/1000000-")
+    assert "nothing from 1000000" in failed[2]
+
+
+def test_an_export_of_events_stands_in_the_audit_trail(stack: Stack, tmp_path: Path) -> None:
+    words = ("--to", "4", "--output", str(tmp_path / "events.jsonl"))
+    assert stack.run("events", "export", *words).exit_code == 0
+    assert lines_of(stack, "gateway.export") == [("done", "events/1-4", "")]
+
+
 def test_who_does_not_audit_gets_nothing(stack: Stack, job: str) -> None:
     here = place_of(stack)
     elsewhere = "7d0b5f6c-9a52-5b8f-8d1c-2a776f1f3c2e"

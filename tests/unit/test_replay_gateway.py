@@ -2,6 +2,9 @@
 
 from typing import Any
 
+import pytest
+
+from domain.shared.errors import UnavailableError
 from gateways.graphql.replaying import PAGE_BYTES
 from ops.cli.client import Client
 from ops.cli.gateway_log import FIRST, GatewayLog
@@ -52,6 +55,59 @@ async def test_an_answer_is_bounded_and_holds_one_event_at_least() -> None:
     bench.log.events = [event(1, text="x" * (PAGE_BYTES + 1)), event(2)]
     assert len((await page(bench))["events"]) == 1
     assert len((await page(bench, after=1))["events"]) == 1
+
+
+UP_TO = """query($after: Position!, $first: Int!, $upTo: Position) {
+  storedEvents(after: $after, first: $first, upTo: $upTo) { position events { position } } }"""
+
+
+async def stretch(bench: Bench, *, after: int, first: int, up_to: int | None = None) -> Any:
+    asked = {"after": str(after), "first": first, "upTo": None if up_to is None else str(up_to)}
+    return await bench.ask(UP_TO, asked, token=bench.token("auditor"))
+
+
+async def test_nothing_is_shown_behind_where_a_reading_ends() -> None:
+    bench = Bench()
+    bench.log.events = [event(n) for n in range(1, 6)]
+    told = (await stretch(bench, after=1, first=10, up_to=3))["data"]["storedEvents"]
+    assert told == {"position": "3", "events": [{"position": "2"}, {"position": "3"}]}
+    assert bench.trail.steps == [("done", "events/2-3", "")]
+    told = (await stretch(bench, after=0, first=1, up_to=0))["data"]["storedEvents"]
+    assert told == {"position": "0", "events": []}
+    assert len(bench.trail.steps) == 1
+
+
+async def test_an_export_of_many_pages_has_a_line_of_its_beginning_and_one_of_its_end() -> None:
+    bench = Bench()
+    bench.log.events = [event(n, place=ELSEWHERE if n == 2 else ORGANISATION) for n in range(1, 8)]
+    for after in (0, 2, 4):
+        await stretch(bench, after=after, first=2, up_to=6)
+    assert bench.trail.steps == [("begun", "events/1-6", ""), ("done", "events/1-6", "5 events")]
+    await stretch(bench, after=4, first=1)
+    assert bench.trail.steps[2:] == [("begun", "events/5-7", "")]
+
+
+async def test_what_cannot_be_told_to_the_audit_trail_is_not_shown() -> None:
+    bench = Bench()
+    bench.log.events = [event(1)]
+    bench.trail.refusal = UnavailableError("the trail is away")
+    answer = await stretch(bench, after=0, first=1)
+    assert answer["data"] is None
+    assert answer["errors"][0]["extensions"]["code"] == "UNAVAILABLE"
+
+
+async def test_an_export_that_breaks_is_told_as_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench()
+    bench.log.events = [event(n) for n in range(1, 5)]
+    await stretch(bench, after=0, first=2)
+
+    async def away(_after: int, _limit: int) -> list[dict[str, Any]]:
+        raise UnavailableError("the log is away")
+
+    monkeypatch.setattr(bench.log, "read", away)
+    answer = await stretch(bench, after=2, first=2)
+    assert answer["errors"]
+    assert bench.trail.steps[1:] == [("failed", "events/1-4", "the log is away")]
 
 
 async def test_only_those_who_audit_may_ask() -> None:
