@@ -8,6 +8,7 @@ import nats.errors
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from ops.cli.homes import Home
 from ops.cli.refusals import EXIT_REFUSED
@@ -19,13 +20,18 @@ from ops.messaging.services import RunningService, ping_all
 from ops.observability.logging import configure
 from ops.settings import Settings
 
+REMEDY = """\
+Nothing is signed any more; commands are still taken, and nothing of what they add is proved.
+Find out what happened to the log (imewe audit status, imewe audit verify), stop the system,
+and make a new home from the last good backup (imewe restore)."""
+
 
 def status(
     home: Home = None,
     *,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
-    """Show the services that answer; exit code 1 when none does.
+    """Show the services that answer; exit code 1 when none does, or when the log has a flaw.
 
     Example: imewe status --json
     """
@@ -39,10 +45,10 @@ def status(
             for each in found
         ]
         answer = {"home": str(settings.home), "supervisor": supervisor, "services": shown}
-        typer.echo(json.dumps(answer))
+        typer.echo(json.dumps({**answer, "flaw": flaw_of(found)}))
     else:
         _show(settings, supervisor, found)
-    if not found:
+    if not found or flaw_of(found):
         raise typer.Exit(EXIT_REFUSED)
 
 
@@ -60,6 +66,11 @@ async def running(settings: Settings) -> list[RunningService]:
         await client.close()
 
 
+def flaw_of(found: list[RunningService]) -> str | None:
+    """What the notary found wrong with the log, if it did: the event and why."""
+    return next((each.metadata["flaw"] for each in found if "flaw" in each.metadata), None)
+
+
 def _show(settings: Settings, supervisor: int | None, found: list[RunningService]) -> None:
     console = Console()
     console.print(f"home {settings.home}, supervisor {supervisor or 'not running'}")
@@ -67,3 +78,6 @@ def _show(settings: Settings, supervisor: int | None, found: list[RunningService
     for each in found:
         table.add_row(each.name, str(each.pid), each.version, each.id)
     print_table(table, console)
+    if flaw := flaw_of(found):
+        console.print(Text(f"FLAW IN THE LOG, {flaw}", style="bold red"))
+        console.print(REMEDY)

@@ -9,9 +9,11 @@ from typing import Any
 
 import psutil
 import pytest
+from typer.testing import CliRunner
 
 from domain.shared.errors import ForbiddenError
 from ops.cli.client import Client
+from ops.cli.main import application
 from ops.eventstore.client import Client as BlockingClient
 from ops.messaging.connection import address, connect
 from ops.messaging.services import ping_all
@@ -62,6 +64,7 @@ def test_people_are_told_in_words(stack: Stack) -> None:
     number = told(stack, "rotate")["number"]
     shown = stack.run("audit", "status").stdout
     assert "unsigned tail:" in shown
+    assert stack_status(stack) == (0, None)
     assert f"key {number} signs from now on" in shown
     assert f"with key {number}" not in shown
     assert "+" in stack.run("audit", "keys").stdout
@@ -155,6 +158,11 @@ def test_a_flaw_is_said_everywhere_and_nothing_more_is_signed(stack: Stack) -> N
     size = Head.read(head.note.rpartition("\n\n")[0] + "\n").size
     reason = "two heads that were signed do not follow one another"
     assert found["flaw"] == f"event {size}: {reason}"
+    overview = CliRunner().invoke(application(["status"]), ["status", "--home", str(stack.home)])
+    assert overview.exit_code == 1
+    assert f"FLAW IN THE LOG, event {size}: {reason}" in overview.stdout
+    assert "imewe restore" in overview.stdout
+    assert stack_status(stack) == (1, f"event {size}: {reason}")
     shown = stack.run("audit", "status")
     assert shown.exit_code == 1
     assert f"FLAW at event {size}: {reason}" in shown.stdout
@@ -166,6 +174,13 @@ def test_a_flaw_is_said_everywhere_and_nothing_more_is_signed(stack: Stack) -> N
         status = admin.execute("{ auditStatus { sizeSigned flaw { sequence } } }")["auditStatus"]
     assert told_of == [("service/notary", "failed", f"event {size}")]
     assert status == {"sizeSigned": signed, "flaw": {"sequence": str(size)}}
+
+
+def stack_status(stack: Stack) -> tuple[int, str | None]:
+    """Exit code of `imewe status`, and the flaw that it tells programs."""
+    words = ["status", "--home", str(stack.home), "--json"]
+    done = CliRunner().invoke(application(["status"]), words)
+    return done.exit_code, json.loads(done.stdout)["flaw"]
 
 
 def flaws_in_trail(admin: Client) -> list[tuple[str, str, str]]:
