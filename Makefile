@@ -11,8 +11,8 @@ demo: .venv/.stamp          # the whole system with a virtual shop and real mode
 up: .venv/.stamp            # the whole system with your machines
 	$(BIN)/imewe up
 
-test: lint
-	$(BIN)/pytest -q -m "not long"
+test: lint                  # two halves side by side
+	$(BIN)/python -m tests.halves
 
 test-long: lint             # full counts: kills, seeds, fuzzing
 	IMEWE_TEST_LONG=1 $(BIN)/pytest -q --timeout=3600
