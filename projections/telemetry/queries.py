@@ -42,19 +42,19 @@ Named = dict[int, str]
 
 _SELECT: Final = """
 SELECT series, at, low, high, total / number, last, number FROM telemetry.{table}
-WHERE series = ANY(%(series)s) AND at >= %(since)s AND at < %(until)s ORDER BY series, at
+WHERE series = ANY(%(series)s::int[]) AND at >= %(since)s AND at < %(until)s ORDER BY series, at
 """
 _GROUP: Final = """
 SELECT series, at - at %% %(step)s AS bucket, min(low), max(high), sum(total) / sum(number),
     (array_agg(last ORDER BY last_at DESC, last DESC))[1], sum(number)::bigint
 FROM telemetry.{table}
-WHERE series = ANY(%(series)s) AND at >= %(since)s AND at < %(until)s
+WHERE series = ANY(%(series)s::int[]) AND at >= %(since)s AND at < %(until)s
 GROUP BY 1, 2 ORDER BY 1, 2
 """
 _COUNT: Final = """
 SELECT coalesce(max(number), 0) FROM (
     SELECT sum(number) AS number FROM telemetry.minutes
-    WHERE series = ANY(%(series)s) AND at > %(since)s - 60000 AND at < %(until)s
+    WHERE series = ANY(%(series)s::int[]) AND at > %(since)s - 60000 AND at < %(until)s
     GROUP BY series) AS counted
 """
 _COVERED: Final = """
@@ -69,7 +69,7 @@ WHERE m.at IS NOT NULL
 _CHUNKS: Final = """
 SELECT begun, series, columns FROM telemetry.chunks
 WHERE node_id = %(node)s AND begun > %(since)s - %(longest)s AND begun < %(until)s
-    AND ended >= %(since)s AND series && %(series)s
+    AND ended >= %(since)s AND series && %(series)s::int[]
     AND (%(build)s = '' OR build_id = %(build)s)
 """
 
@@ -198,9 +198,7 @@ async def _points(
     connection: Connection, node_id: str, named: Named, asked: Asked, cold: ColdTier | None
 ) -> tuple[int, Points]:
     """The step (0 for readings) and the points by channel."""
-    first, last = await _bounds(connection, named)
-    asked = replace(asked, since=max(asked.since, first), until=min(asked.until, last + 1))
-    if asked.since >= asked.until:
+    if not named:
         return 0, {}
     if asked.resolution in (Resolution.AUTO, Resolution.RAW):
         few = await _count(connection, named, asked) <= asked.most
@@ -220,7 +218,7 @@ async def _bounds(connection: Connection, named: Named) -> tuple[int, int]:
     """When anything was measured: a long range with little in it need not be coarse."""
     cursor = await connection.execute(
         "SELECT coalesce(min(first_at), 0), coalesce(max(last_at), -1) FROM telemetry.series"
-        " WHERE id = ANY(%s)",
+        " WHERE id = ANY(%s::int[])",
         [list(named)],
     )
     first, last = await cursor.fetchone() or (0, -1)
@@ -280,6 +278,8 @@ def _unpacked(
 async def _rolled_up(connection: Connection, named: Named, asked: Asked) -> tuple[int, Points]:
     """Roll-ups of 1 s are kept for days, those of 1 min for years: where the finer ones have gone,
     the coarser ones answer."""
+    first, last = await _bounds(connection, named)
+    asked = replace(asked, since=max(asked.since, first), until=min(asked.until, last + 1))
     span = _span(named, asked)
     least = MINUTE_MS if asked.resolution is Resolution.MINUTE else SECOND_MS
     step = step_for(asked.until - asked.since, most=asked.most, least=least)
