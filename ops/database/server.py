@@ -23,7 +23,8 @@ from ops.hosting.account import Account, identity, own_folder
 from ops.hosting.binaries import postgres_programs
 from ops.hosting.children import Child, Program
 from ops.hosting.errors import HostingError, NotRunningError
-from ops.hosting.home import log_folder, make_home, new_secret, read_note, write_private
+from ops.hosting.home import make_home, new_secret, read_note, write_private
+from ops.hosting.units import ServerUnit
 from ops.settings import server_environment
 
 USER = "imewe"
@@ -34,41 +35,27 @@ SMALL = ("shared_buffers=48MB", "max_connections=60", "max_wal_senders=0", "wal_
 """For a laptop: the read models can be rebuilt, so nothing replicates from here."""
 
 
-class EmbeddedPostgres:
+class EmbeddedPostgres(ServerUnit):
     """One PostgreSQL in ``home``, run as ``account`` (``None``: as ourselves).
 
     ``options`` are ``name=value`` settings of the server that go before ours.
     """
 
     name = "postgres"
+    title = "PostgreSQL"
+    stop_s = 30.0
 
     def __init__(
         self, home: Path, account: Account | None = None, *, options: Sequence[str] = ()
     ) -> None:
-        self._home = home
-        self._account = account
+        super().__init__(home, account)
         self._options = options
         self._data = home / "pgdata"
-        self._child: Child | None = None
 
     @property
     def url(self) -> str:
         """The psycopg conninfo of the database ``imewe``; holds the secret."""
         return database_note(self._home)
-
-    @property
-    def pid(self) -> int | None:
-        return self._child.pid if self._child else None
-
-    def start(self, timeout: float = 300.0) -> None:
-        """Spawn and wait until it answers; a long crash recovery is given its time."""
-        self.spawn()
-        deadline = time.monotonic() + timeout
-        while not self.is_ready():
-            if time.monotonic() > deadline:
-                self.stop()
-                raise HostingError(f"PostgreSQL is not ready after {timeout:.0f} s")
-            time.sleep(0.03)
 
     def spawn(self) -> None:
         """Start without waiting; makes the cluster at the first start. Main thread only."""
@@ -85,7 +72,7 @@ class EmbeddedPostgres:
             Program(
                 command=[*command, *(word for each in options for word in ("-c", each))],
                 account=self._account,
-                log=log_folder(self._home) / "postgres.log",
+                log=self.log,
                 environment=server_environment(),
                 stop_signal=signal.SIGINT,  # "fast": ends sessions, then a clean shutdown
                 death_signal=signal.SIGINT,
@@ -93,14 +80,9 @@ class EmbeddedPostgres:
             )
         )
 
-    def poll(self) -> int | None:
-        """The exit code, or ``None`` while it runs."""
-        return self._child.poll() if self._child else -1
-
     def is_ready(self) -> bool:
         """Whether it answers; raises ``HostingError`` when it has ended."""
-        if (code := self.poll()) is not None:
-            raise HostingError(f"PostgreSQL ended with {code}: {_tail(self._home)}")
+        self.demand_alive()
         try:
             with psycopg.connect(self._conninfo("postgres"), autocommit=True) as connection:
                 known = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [USER])
@@ -109,25 +91,6 @@ class EmbeddedPostgres:
         except psycopg.OperationalError:
             return False
         return True
-
-    def begin_stop(self) -> None:
-        if self._child:
-            self._child.begin_stop()
-
-    def finish_stop(self, timeout: float) -> None:
-        """Wait for the end; after ``timeout`` seconds it is killed (recovery at next start)."""
-        if self._child:
-            self._child.finish_stop(timeout)
-            self._child = None
-
-    def stop(self, timeout: float = 30.0) -> None:
-        self.begin_stop()
-        self.finish_stop(timeout)
-
-    def kill(self) -> None:
-        """As a crash would."""
-        if self._child:
-            self._child.kill()
 
     def _conninfo(self, database: str) -> str:
         note = read_note(self._home / "database.json")
@@ -239,8 +202,3 @@ def _first_number(path: Path) -> int:
         return int(path.read_text().split("\n", 1)[0])
     except (FileNotFoundError, ValueError):
         return 0
-
-
-def _tail(home: Path) -> str:
-    text = (log_folder(home) / "postgres.log").read_text(errors="replace")
-    return " | ".join(text.strip().splitlines()[-4:])

@@ -19,7 +19,8 @@ from ops.hosting.account import Account, own_folder
 from ops.hosting.binaries import nats_program
 from ops.hosting.children import Child, Program
 from ops.hosting.errors import HostingError
-from ops.hosting.home import log_folder, make_home, new_secret, read_note, write_private
+from ops.hosting.home import make_home, new_secret, read_note, write_private
+from ops.hosting.units import ServerUnit
 from ops.messaging.accounts import accounts, all_users
 from ops.messaging.bridges import enrolled
 from ops.settings import LEAST_STORE_BYTES, server_environment
@@ -28,20 +29,20 @@ MOST_STORED = 10 << 30
 LEFTOVER_TIMEOUT_S = 30.0
 
 
-class EmbeddedNats:
+class EmbeddedNats(ServerUnit):
     """One nats-server in ``home``, run as ``account`` (``None``: as ourselves).
 
     ``store_bytes`` bounds all its files; 0 means 10 GiB or nine tenths of the free space.
     """
 
     name = "nats"
+    title = "nats-server"
+    stop_s = 10.0
 
     def __init__(self, home: Path, account: Account | None = None, *, store_bytes: int = 0) -> None:
-        self._home = home
-        self._account = account
+        super().__init__(home, account)
         self._store_bytes = store_bytes
         self._folder = home / "nats"
-        self._child: Child | None = None
         self._port = 0
         self._bridges: dict[str, list[str]] = {}
 
@@ -54,10 +55,6 @@ class EmbeddedNats:
         return f"nats://127.0.0.1:{self._port}"
 
     @property
-    def pid(self) -> int | None:
-        return self._child.pid if self._child else None
-
-    @property
     def store_bytes(self) -> int:
         """The bound of all files, once it runs."""
         return self._room()
@@ -66,16 +63,6 @@ class EmbeddedNats:
     def store(self) -> Path:
         """The folder whose disk must have space."""
         return self._folder
-
-    def start(self, timeout: float = 300.0) -> None:
-        """Spawn and wait until it answers; reading a long log at start is given its time."""
-        self.spawn()
-        deadline = time.monotonic() + timeout
-        while not self.is_ready():
-            if time.monotonic() > deadline:
-                self.stop()
-                raise HostingError(f"nats-server is not ready after {timeout:.0f} s")
-            time.sleep(0.02)
 
     def spawn(self) -> None:
         """Start without waiting. Main thread only."""
@@ -91,7 +78,7 @@ class EmbeddedNats:
             Program(
                 command=[str(program), "-c", str(configuration)],
                 account=self._account,
-                log=log_folder(self._home) / "nats.log",
+                log=self.log,
                 environment=server_environment(),
                 stop_signal=signal.SIGTERM,
                 death_signal=signal.SIGTERM,
@@ -99,14 +86,9 @@ class EmbeddedNats:
             )
         )
 
-    def poll(self) -> int | None:
-        """The exit code, or ``None`` while it runs."""
-        return self._child.poll() if self._child else -1
-
     def is_ready(self) -> bool:
         """Whether it greets its clients; raises ``HostingError`` when it has ended."""
-        if (code := self.poll()) is not None:
-            raise HostingError(f"nats-server ended with {code}: {self._tail()}")
+        self.demand_alive()
         if not self._port and not self._learn_port():
             return False
         try:
@@ -114,25 +96,6 @@ class EmbeddedNats:
                 return client.recv(5) == b"INFO "
         except OSError:
             return False
-
-    def begin_stop(self) -> None:
-        if self._child:
-            self._child.begin_stop()
-
-    def finish_stop(self, timeout: float) -> None:
-        """Wait for the end; after ``timeout`` seconds it is killed."""
-        if self._child:
-            self._child.finish_stop(timeout)
-            self._child = None
-
-    def stop(self, timeout: float = 10.0) -> None:
-        self.begin_stop()
-        self.finish_stop(timeout)
-
-    def kill(self) -> None:
-        """As a crash would."""
-        if self._child:
-            self._child.kill()
 
     def read_bridges(self) -> bool:
         """Let a running server read its users again when bridges were enrolled meanwhile.
@@ -211,10 +174,6 @@ class EmbeddedNats:
                 os.kill(pid, signal.SIGTERM)
                 time.sleep(0.05)
             path.unlink(missing_ok=True)
-
-    def _tail(self) -> str:
-        text = (log_folder(self._home) / "nats.log").read_text(errors="replace")
-        return " | ".join(text.strip().splitlines()[-4:])
 
 
 def credentials(home: Path) -> dict[str, str]:
