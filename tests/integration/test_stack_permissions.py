@@ -134,7 +134,7 @@ async def test_others_read_the_log_under_its_local_name_and_wake_up_on_it(voice:
     live = await gateway.client.subscribe("live.imewe.events.>")
     await settled(gateway.client)
     await log.client.request(EVENT, b"fact")
-    assert (await live.next_msg(2)).subject == f"live.{EVENT}"
+    assert (await live.next_msg(30)).subject == f"live.{EVENT}"
     answer = await gateway.client.request(LOG_GET, b'{"seq": 1}')
     assert answer.data == b"fact"
 
@@ -216,7 +216,7 @@ async def test_a_bridge_gets_its_work_through_the_one_consumer_it_may_make(voice
     answers = await bridge.client.subscribe(inbox)
     pull = "$JS.API.CONSUMER.MSG.NEXT.IMEWE_WORK.n1"
     await bridge.client.publish(pull, b'{"batch": 1, "expires": 1000000000}', reply=inbox)
-    pulled = await answers.next_msg(2)
+    pulled = await answers.next_msg(30)
     assert pulled.data == b"build"
     await bridge.client.request(pulled.reply, b"+ACK")
     assert bridge.refusals == []

@@ -32,7 +32,7 @@ class Talk:
         await self.socket.send(json.dumps(message))
 
     async def hear(self) -> dict[str, Any]:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             return cast("dict[str, Any]", json.loads(await self.socket.recv()))
 
     async def greet(self, token: str) -> None:
@@ -43,7 +43,7 @@ class Talk:
         await self.say(type="subscribe", id=id, payload={"query": query})
 
     async def closed(self) -> tuple[int, str]:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             with pytest.raises(ConnectionClosed) as ended:
                 while True:
                     await self.socket.recv()
@@ -92,7 +92,7 @@ async def served(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Served]:
 
 
 async def until(true: Callable[[], object]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not true():  # noqa: ASYNC110 the condition lies in other tasks
             await asyncio.sleep(0.01)
 

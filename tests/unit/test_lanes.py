@@ -8,6 +8,7 @@ from commands.processes.outputs import Ask, Cause, Output, SetTimer
 from commands.processes.progress import Progress
 from domain.shared.errors import ConflictError, UnavailableError
 from ops.processing.lanes import Lanes
+from tests.waiting import until
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
@@ -37,9 +38,7 @@ class World:
 
 
 async def settled(lanes: Lanes) -> None:
-    async with asyncio.timeout(5):
-        while not lanes.idle:  # noqa: ASYNC110 - there is nothing to wait on but its own end
-            await asyncio.sleep(0.001)
+    await until(lambda: lanes.idle)
 
 
 async def test_one_lane_keeps_its_order_while_another_waits() -> None:
@@ -48,8 +47,7 @@ async def test_one_lane_keeps_its_order_while_another_waits() -> None:
     lanes = Lanes(world.do, progress)
     await lanes.take(1, [thing("slow", "a"), thing("after", "a")])
     await lanes.take(2, [thing("other", "b")])
-    await asyncio.sleep(0.01)
-    assert world.done == ["other"]
+    await until(lambda: world.done == ["other"])
     assert progress.mark == 0
     world.gates["slow"].set()
     await settled(lanes)
@@ -97,8 +95,7 @@ async def test_bridges_that_do_not_answer_hold_up_nobody() -> None:
     asks = [Ask(bridge="b", verb="pause", node_id=f"n{n}", build_id="x") for n in range(50)]
     await lanes.take(1, asks)
     await lanes.take(2, [thing("work", "job")])
-    await asyncio.sleep(0.01)
-    assert heard == ["job"]
+    await until(lambda: heard == ["job"])
     silence.set()
     await settled(lanes)
     assert len(heard) == 51
@@ -110,7 +107,7 @@ async def test_what_is_dropped_at_the_end_is_not_marked_as_done() -> None:
     lanes = Lanes(world.do, progress)
     await lanes.take(1, [thing("never")])
     await lanes.take(2, [thing("other", "b")])
-    await asyncio.sleep(0.01)
+    await until(lambda: world.done == ["other"])
     await lanes.stop()
     assert progress.mark == 0
 

@@ -140,7 +140,7 @@ class Core:
 async def delivered(journal: Journal, core: Core, refused: list[str]) -> None:
     courier = Courier(journal, core, refused=lambda report, _: refused.append(report.name))
     running = asyncio.create_task(courier.run(NODE))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while await journal.next_report(NODE) is not None:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     running.cancel()

@@ -17,6 +17,7 @@ from device_bridge.telemetry.deadband import Deadband
 from device_bridge.telemetry.sampler import MOST_WAITING, Sampler
 from domain.node.states import Availability, Execution
 from domain.shared.errors import UnavailableError
+from tests.waiting import until
 
 HOT = "temperature.hotend0.actual_c"
 
@@ -49,7 +50,7 @@ async def test_readings_of_a_second_travel_as_columns() -> None:
     sampler.take(sample(a=3.0))
     sampler.flush()
     running = asyncio.create_task(sampler.run())
-    await asyncio.sleep(0.01)
+    await until(lambda: feed.messages)
     running.cancel()
     (message,) = feed.messages
     noon = int(Noon().now().timestamp() * 1000)
@@ -72,7 +73,7 @@ async def test_no_message_holds_more_than_a_thousand_readings() -> None:
         sampler.take(sample(a=float(number), b=1.0, c=2.0))
     sampler.flush()
     running = asyncio.create_task(sampler.run())
-    await asyncio.sleep(0.01)
+    await until(lambda: sum(len(message["t"]) for message in feed.messages) >= 1350)
     running.cancel()
     assert sum(len(message["t"]) for message in feed.messages) == 1350
     assert max(len(message["t"]) for message in feed.messages) <= 1000
@@ -85,7 +86,7 @@ async def test_a_feed_that_is_away_costs_old_readings_and_says_how_many() -> Non
         sampler.take(sample(a=float(number)))
         sampler.flush()
     running = asyncio.create_task(sampler.run())
-    await asyncio.sleep(0.05)
+    await until(lambda: len(feed.messages) >= MOST_WAITING)
     running.cancel()
     assert len(feed.messages) == MOST_WAITING
     assert sum(message.get("gap", 0) for message in feed.messages) == 3
