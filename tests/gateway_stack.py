@@ -27,7 +27,7 @@ from ops.settings import CHECKOUT, Settings
 from tests.processes import alive
 
 START_S = 60.0
-STOP_S = 20.0
+STOP_S = 60.0
 GCODE = CHECKOUT / "ops/demo/models/cable_clip.gcode"
 PROBLEMS = "problems { __typename code message field remedy }"
 SUBMIT = f"""mutation($input: SubmitJobInput!, $commandId: ID) {{
