@@ -32,6 +32,7 @@ GROUPS = (
     "nodes",
     "inventory",
     "kpis",
+    "telemetry",
     "periods",
     "events",
     "users",

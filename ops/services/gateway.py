@@ -44,6 +44,7 @@ from ops.messaging.services import register
 from ops.messaging.space import demand_room
 from ops.messaging.stored_events import StoredEvents
 from ops.settings import Settings
+from ops.telemetry.cold import ColdFiles, cold_folder
 
 CONNECTIONS = 8
 POOL_PATIENCE_S = 5.0
@@ -136,6 +137,7 @@ async def built(settings: Settings) -> AsyncIterator[tuple[Gateway, Client]]:
                     trail=trail,
                     administration=NatsAdministration(client),
                     log=stored,
+                    cold=ColdFiles(cold_folder(settings)),
                     denials=denials,
                     exports=Exports(trail.step),
                     sign_in=SignIn(

@@ -1,6 +1,7 @@
 """Puts the ingest of telemetry together with the servers of an installation."""
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -10,6 +11,7 @@ from ops.eventstore.client import Client
 from ops.messaging.connection import address
 from ops.projecting.wiring import NATS_USER, connected
 from ops.settings import Settings
+from ops.telemetry.chores import Chores
 from ops.telemetry.ingest import Ingest
 from ops.telemetry.stream import TelemetryStream
 
@@ -22,7 +24,9 @@ def ingesting(settings: Settings) -> Iterator[threading.Thread]:
     """An ingest in a thread of its own, for as long as the context lasts."""
     client = Client(address(settings, NATS_USER))
     stream = TelemetryStream(client)
-    ingest = Ingest(stream, partial(connected, settings, idle_s=STANDSTILL_S))
+    chores = Chores(settings, now=lambda: time.time_ns() // 1_000_000)
+    connect = partial(connected, settings, idle_s=STANDSTILL_S)
+    ingest = Ingest(stream, connect, chores=chores)
     thread = threading.Thread(target=ingest.run, name="telemetry", daemon=True)
     thread.start()
     try:
@@ -31,6 +35,7 @@ def ingesting(settings: Settings) -> Iterator[threading.Thread]:
         ingest.stop()
         stream.stop()
         thread.join(STOP_S)
+        chores.close()
         stream.close()
         client.close()
 
