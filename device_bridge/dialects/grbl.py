@@ -37,6 +37,7 @@ ALARMS = {
     7: "homing fail: door",
     8: "homing fail: pull off",
     9: "homing fail: approach",
+    11: "homing required",
 }
 
 
@@ -112,6 +113,14 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True)
+class Fact:
+    """Any other ``[KEY:value]`` of ``$I`` or grblHAL's ``$I+``: FIRMWARE, NEWOPT, AXS ..."""
+
+    key: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
 class Setting:
     """One line of ``$$``."""
 
@@ -126,10 +135,13 @@ class Remark:
     text: str
 
 
-Meaning = Ok | Refused | Alarm | Status | Banner | Version | Options | Setting | Remark
+Meaning = Ok | Refused | Alarm | Status | Banner | Version | Options | Fact | Setting | Remark
 
 _CODE = re.compile(r"(error|ALARM):(\d{1,4})")
 _OPTIONS = re.compile(r"\[OPT:([^,\]]*),(\d{1,4}),(\d{1,5})")
+_FACT = re.compile(
+    r"\[(FIRMWARE|NEWOPT|AXS|DRIVER|DRIVER VERSION|BOARD|COMPATIBILITY LEVEL):([^\]]*)\]"
+)
 _SETTING = re.compile(r"\$(\d{1,4})=(\S+)")
 _STATES = frozenset({
     "Idle", "Run", "Hold", "Jog", "Alarm", "Door", "Check", "Home", "Sleep", "Tool",
@@ -151,6 +163,8 @@ def parse(line: str) -> Meaning:
         return Version(text[5:].rstrip("]"))
     if match := _OPTIONS.match(text):
         return Options(match[1], int(match[2]), int(match[3]))
+    if match := _FACT.fullmatch(text):
+        return Fact(match[1], match[2])
     if match := _SETTING.match(text):
         return Setting(int(match[1]), match[2])
     return Remark(text)

@@ -1,4 +1,4 @@
-"""Machines running GRBL 1.1 (mills, routers, lasers). Tried against a virtual machine only."""
+"""Machines running GRBL 1.1 (mills, routers, lasers). Never tried on hardware."""
 
 import asyncio
 from time import monotonic
@@ -6,10 +6,11 @@ from time import monotonic
 from device_bridge.certify.peers import mill_peer
 from device_bridge.dialects import grbl
 from device_bridge.drivers.base import Driver
+from device_bridge.drivers.grbl_questions import HOLD_S, POLL_S, GrblQuestions
 from device_bridge.drivers.grbl_state import GrblState
 from device_bridge.drivers.grbl_wire import GrblWire
 from device_bridge.drivers.run import Run
-from device_bridge.drivers.spec import DriverSpec, Quality
+from device_bridge.drivers.spec import DriverSpec, Option, Quality
 from device_bridge.errors import (
     BadProgramError,
     DeviceError,
@@ -19,7 +20,6 @@ from device_bridge.errors import (
     MachineBusyError,
     MachineHaltedError,
     NotHeldError,
-    SilentDeviceError,
 )
 from device_bridge.machines import MachineConfig
 from device_bridge.protocols import (
@@ -40,10 +40,8 @@ from device_bridge.transports.choosing import BYTE_SCHEMES, boot_s, transport_to
 from domain.node.states import Availability, Execution
 
 ROUTINES = {"home": "$H"}
-POLL_S = 0.2
 RUNNING_S = 0.5
 RESTING_S = 10.0
-HOLD_S = 15.0
 STOP_CONFIRM_S = 1.0
 
 
@@ -52,10 +50,12 @@ class GrblMachine(Driver[GrblState]):
 
     continues_without_host = False
 
-    def __init__(self, transport: Transport, *, boot_s: float = 0.5) -> None:
+    def __init__(self, transport: Transport, *, boot_s: float = 0.5, laser: bool = False) -> None:
         super().__init__(GrblState())
         self._wire = GrblWire(transport, heard=self._hear, refused=self._refuse, broken=self._break)
+        self._asking = GrblQuestions(self._wire, self._state)
         self._boot_s = boot_s
+        self._laser = laser
         self._ending: asyncio.Task[None] | None = None
 
     async def connect(self) -> DeviceIdentity:
@@ -65,9 +65,9 @@ class GrblMachine(Driver[GrblState]):
         self._state.running = False
         try:
             await self._wire.open(boot_s=self._boot_s)
-            report = await self._report()
+            report = await self._asking.report()
             if report.state in {"Idle", "Alarm"}:
-                await self._probe()
+                await self._asking.probe()
         except BaseException:
             self._wire.close()
             raise
@@ -96,7 +96,7 @@ class GrblMachine(Driver[GrblState]):
         """``!``, then wait for ``Hold:0``: a hold that is still slowing down is none."""
         run = self._require_run()
         run.held = True
-        if not await self._hold():
+        if not await self._asking.hold():
             raise NotHeldError(f"the machine did not hold within {HOLD_S:.0f} s")
         self._still(run)
         self._state.become(self._state.status.but(execution=Execution.FEED_HOLD))
@@ -104,11 +104,11 @@ class GrblMachine(Driver[GrblState]):
     async def resume(self) -> None:
         """``~``, only in ``Hold:0``: earlier the firmware swallows it and stays held."""
         run = self._require_run()
-        report = await self._report()
+        report = await self._asking.report()
         if report.state == "Hold":
-            if not await self._hold():
+            if not await self._asking.hold():
                 raise NotHeldError("the hold is not complete, a resume would be lost")
-            await self._leave_hold()
+            await self._asking.leave_hold()
         self._still(run)
         run.held = False
         self._state.become(self._state.status.but(execution=Execution.ACTIVE))
@@ -118,8 +118,8 @@ class GrblMachine(Driver[GrblState]):
         """Hold, then a soft reset, which also stops the spindle."""
         run = self._require_run()
         run.held = True
-        await self._hold()
-        await self._reset()
+        await self._asking.hold()
+        await self._asking.reset()
         result = run.end("cancelled", reason="cancelled on request")
         self._rest(Execution.READY)
         return result
@@ -156,10 +156,10 @@ class GrblMachine(Driver[GrblState]):
         latched, self._state.status = self._state.status, DeviceStatus()
         try:
             await self._wire.open(boot_s=self._boot_s)
-            await self._reset()
+            await self._asking.reset()
             await self._wire.ask("$X")
-            await self._report()
-            await self._probe()
+            await self._asking.report()
+            await self._asking.probe()
         except (DeviceError, TimeoutError):
             self._wire.close()
             self._state.become(latched.but(availability=Availability.UNAVAILABLE))
@@ -182,53 +182,6 @@ class GrblMachine(Driver[GrblState]):
         """The newest readings."""
         return TelemetrySample(mono_s=monotonic(), metrics=dict(self._state.metrics))
 
-    async def _probe(self) -> None:
-        await self._wire.ask("$I")
-        await self._wire.ask("$$")
-        self._wire.stream.rx = self._state.rx
-
-    async def _report(self, *, after_s: float = 0.0) -> grbl.Status:
-        """A status report asked for now, or a moment later (at most 5 a second)."""
-        await asyncio.sleep(after_s)
-        for _ in range(3):
-            self._state.reported.clear()
-            self._wire.realtime(grbl.STATUS)
-            try:
-                await asyncio.wait_for(self._state.reported.wait(), 1.0)
-            except TimeoutError:
-                continue
-            if self._state.report is not None:
-                return self._state.report
-        raise SilentDeviceError("the machine does not answer ?")
-
-    async def _hold(self) -> bool:
-        """Send ``!`` and wait until nothing moves. False when it takes too long."""
-        self._wire.realtime(grbl.HOLD)
-        give_up = monotonic() + HOLD_S
-        while monotonic() < give_up:
-            report = await self._report(after_s=POLL_S)
-            if report.held or report.state in {"Idle", "Alarm", "Sleep"}:
-                return True
-        return False
-
-    async def _leave_hold(self) -> None:
-        """``~`` until the hold is left; in ``Hold:0`` a second one does no harm."""
-        give_up = monotonic() + HOLD_S
-        while monotonic() < give_up:
-            self._wire.realtime(grbl.RESUME)
-            if (await self._report(after_s=POLL_S)).state != "Hold":
-                return
-        raise DeviceRefusedError(f"the machine still holds {HOLD_S:.0f} s after a resume")
-
-    async def _reset(self) -> None:
-        self._state.restarted.clear()
-        self._wire.realtime(grbl.RESET)
-        try:
-            await asyncio.wait_for(self._state.restarted.wait(), 3.0)
-        except TimeoutError as silent:
-            raise SilentDeviceError("no banner after a soft reset") from silent
-        self._wire.forget()
-
     def _hear(self, meaning: grbl.Meaning) -> None:
         self._state.hear(meaning)
         match meaning:
@@ -250,8 +203,8 @@ class GrblMachine(Driver[GrblState]):
 
     async def _give_up(self, error: DeviceError) -> None:
         try:
-            await self._hold()
-            await self._reset()
+            await self._asking.hold()
+            await self._asking.reset()
         except DeviceError as worse:
             self._wire.fail(worse)
             return
@@ -274,7 +227,7 @@ class GrblMachine(Driver[GrblState]):
         """All lines are taken; the program is over when the machine rests."""
         try:
             while not run.over:
-                if (await self._report(after_s=POLL_S)).state in {"Idle", "Check"}:
+                if (await self._asking.report(after_s=POLL_S)).state in {"Idle", "Check"}:
                     break
         except DeviceError as error:
             self._wire.fail(error)
@@ -299,17 +252,29 @@ class GrblMachine(Driver[GrblState]):
         execution = self._state.status.execution
         if execution not in {Execution.READY, Execution.PROGRAM_COMPLETED}:
             raise MachineBusyError(f"the machine is {execution}")
+        if self._laser and not self._state.capabilities.get("LASER_MODE"):
+            raise DeviceRefusedError("a laser without $32=1 keeps its beam on while it is held")
 
 
-def _make(machine: MachineConfig) -> DeviceDriver:
-    return GrblMachine(transport_to(machine), boot_s=boot_s(machine))
+LASER = Option(
+    name="laser",
+    help="yes: no program runs unless the firmware is in laser mode ($32=1)",
+    default="no",
+)
+
+
+def make(machine: MachineConfig) -> DeviceDriver:
+    """The driver of one machine; grblHAL's too."""
+    laser = machine.options.get(LASER.name, LASER.default) == "yes"
+    return GrblMachine(transport_to(machine), boot_s=boot_s(machine), laser=laser)
 
 
 DRIVER = DriverSpec(
     name="grbl",
     title="Mills, routers and lasers with GRBL 1.1",
     schemes=BYTE_SCHEMES,
-    make=_make,
+    make=make,
     quality=Quality.SILVER,
     peer=mill_peer("grbl"),
+    options=(LASER,),
 )

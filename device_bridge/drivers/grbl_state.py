@@ -43,8 +43,9 @@ class GrblState(MachineState):
 
     def identity(self) -> DeviceIdentity:
         """What ``$I`` and ``$$`` told."""
+        name = self.capabilities.get("FIRMWARE", "Grbl")
         return DeviceIdentity(
-            firmware=f"Grbl {self._version}",
+            firmware=f"{name} {self._version}",
             dialect="grbl",
             capabilities=dict(self.capabilities),
             native=(self._version,),
@@ -65,6 +66,8 @@ class GrblState(MachineState):
             case grbl.Options(flags, planner, rx):
                 self.rx = rx
                 self.capabilities |= {"OPT": flags, "PLANNER": planner, "RX": rx}
+            case grbl.Fact(key, value):
+                self.capabilities[key] = value
             case grbl.Setting(key, value):
                 self._setting(key, value)
             case grbl.Remark(text):

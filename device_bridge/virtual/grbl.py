@@ -13,14 +13,16 @@ from device_bridge.virtual.faults import FaultPlan
 from device_bridge.virtual.grbl_commands import GrblCommands, GrblError
 from device_bridge.virtual.ledger import Ledger
 
-RX_BYTES = 128
-PLANNER_BLOCKS = 15
 HOLD_DECELERATION_S = 0.3
-BANNER = "\r\nGrbl 1.1h ['$' for help]"
 
 
 class VirtualGrbl:
     """One virtual mill. ``unplugged`` is called when a fault pulls the cable."""
+
+    RX_BYTES = 128
+    PLANNER_BLOCKS = 15
+    BANNER = "\r\nGrbl 1.1h ['$' for help]"
+    COMMANDS = GrblCommands
 
     def __init__(
         self,
@@ -32,14 +34,14 @@ class VirtualGrbl:
         unplugged: Callable[[float], None],
     ) -> None:
         self._loop = asyncio.get_running_loop()
-        self.body = Body(self._loop.time, speed=speed, heaters={}, slots=PLANNER_BLOCKS)
+        self.body = Body(self._loop.time, speed=speed, heaters={}, slots=self.PLANNER_BLOCKS)
         self.mute = False
         self.lost_bytes = 0
         self._write = write
         self._ledger = ledger
         self._faults = faults
         self._unplugged = unplugged
-        self._commands = GrblCommands(self.body, say=self.say, block=self.block, ledger=ledger)
+        self._commands = self.COMMANDS(self.body, say=self.say, block=self.block, ledger=ledger)
         self._rest = bytearray()
         self._lines: deque[str] = deque()
         self._used = 0
@@ -90,7 +92,7 @@ class VirtualGrbl:
         self._halt()
 
     def _buffer(self, byte: int) -> None:
-        if self._used >= RX_BYTES:
+        if self._used >= self.RX_BYTES:
             self.lost_bytes += 1
             return
         self._used += 1
@@ -191,7 +193,7 @@ class VirtualGrbl:
         if moving and braking:
             self._alarm = True
             self.say("ALARM:3")
-        self.say(BANNER)
+        self.say(self.BANNER)
         if self._alarm:
             self.say("[MSG:'$H'|'$X' to unlock]")
 

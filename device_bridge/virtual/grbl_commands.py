@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from typing import ClassVar
 
 from device_bridge.virtual.body import Body
 from device_bridge.virtual.ledger import Ledger
@@ -32,6 +33,9 @@ class GrblError(Exception):
 
 class GrblCommands:
     """Executes lines on a body. ``execute`` returns True when ``done`` is called later."""
+
+    ABOUT: ClassVar[dict[str, tuple[str, ...]]] = {"$I": ("[VER:1.1h.20190830:]", "[OPT:V,15,128]")}
+    SETTINGS: ClassVar[dict[int, str]] = SETTINGS
 
     def __init__(
         self,
@@ -71,11 +75,11 @@ class GrblCommands:
         if not self._body.planner.idle(self._body.clock()):
             raise GrblError(8)
         match line:
-            case "$I":
-                self._say("[VER:1.1h.20190830:]")
-                self._say("[OPT:V,15,128]")
+            case _ if line in self.ABOUT:
+                for told in self.ABOUT[line]:
+                    self._say(told)
             case "$$":
-                for key, value in SETTINGS.items():
+                for key, value in self.SETTINGS.items():
                     self._say(f"${key}={value}")
             case "$H":
                 raise GrblError(5)

@@ -9,6 +9,7 @@ from typing import Any
 from device_bridge.errors import DeviceError
 from device_bridge.virtual.faults import FaultPlan
 from device_bridge.virtual.grbl import VirtualGrbl
+from device_bridge.virtual.grbl_kinds import VirtualGrblHal, VirtualLaser
 from device_bridge.virtual.ledger import Ledger
 from device_bridge.virtual.marlin import VirtualMarlin
 from device_bridge.virtual.pty_port import PtyPort
@@ -17,6 +18,8 @@ from device_bridge.virtual.tcp_port import TcpPort
 FIRMWARES: dict[str, type[VirtualMarlin] | type[VirtualGrbl]] = {
     "marlin": VirtualMarlin,
     "grbl": VirtualGrbl,
+    "grblhal": VirtualGrblHal,
+    "laser": VirtualLaser,
 }
 
 
