@@ -38,6 +38,7 @@ from device_bridge.protocols import (
 from device_bridge.reporter import Reporter
 from device_bridge.safety.guard import Guard, Hands
 from device_bridge.safety.latches import Latches
+from device_bridge.safety.program_check import demand_sound
 from device_bridge.safety.stops import RawStop, Stops
 from device_bridge.safety.watch import Watch, told
 from device_bridge.session_state import SessionState
@@ -355,6 +356,8 @@ class Session:
             self._sampler.belongs_to(work.build_id)
 
         self.state = SessionState.STREAMING
+        if work.limits:
+            await asyncio.to_thread(demand_sound, program, work.limits, material=work.material)
         job = JobSpec(build_id=work.build_id, program=program)
         return await (await self._driver.execute_job(job, beginning=beginning)).result
 

@@ -1,7 +1,7 @@
 """The messages of the work queue, checked before anything believes them."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from domain.shared.errors import InvalidInputError
@@ -26,6 +26,8 @@ class Work:
     material: str = ""
     density_mg_per_mm3: float = 0.0
     estimated_duration_ms: int = 0
+    limits: dict[str, Any] = field(default_factory=dict)
+    """The machine's profile, for the check of a G-code program; empty: nothing to check by."""
     causation_id: str = ""
     """The event that sent the build: everything reported of it follows from that."""
     correlation_id: str = ""
@@ -52,6 +54,7 @@ def parse_work(body: bytes) -> Work:
             part_id=str(message.get("part_id", "")),
             material=str(message.get("material", "")),
             density_mg_per_mm3=float(message.get("density_mg_per_mm3") or 0.0),
+            limits=_limits(message, artifact),
             estimated_duration_ms=int(message.get("estimated_duration_ms") or 0),
             causation_id=_name(message, "causation_id"),
             correlation_id=_name(message, "correlation_id"),
@@ -63,6 +66,11 @@ def parse_work(body: bytes) -> Work:
     if work.command == "start" and not work.digest:
         raise InvalidInputError("a start names no artifact", field="artifact")
     return work
+
+
+def _limits(message: dict[str, Any], artifact: dict[str, Any]) -> dict[str, Any]:
+    limits = message.get("limits")
+    return limits if isinstance(limits, dict) and artifact.get("format") == "gcode" else {}
 
 
 def _text(message: dict[str, Any], name: str) -> str:

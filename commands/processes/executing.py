@@ -31,6 +31,11 @@ CANCELLED_AT_MACHINE = "cancelled at the machine"
 UNKNOWN_OUTCOME = "its outcome is unknown"
 OURSELVES = "service/processes"
 PRINTING = "fdm"
+CHECKED = frozenset({
+    "process", "max_size", "origin", "max_nozzle_c", "max_bed_c", "forbidden_codes", "tools",
+    "max_spindle_rpm", "max_power_s",
+})  # fmt: skip
+"""What of a machine's profile its bridge checks a program against."""
 
 
 class Executing:
@@ -118,6 +123,7 @@ class _Run:
             "material": self._dispatch.work["material"],
             "density_mg_per_mm3": density,
             "estimated_duration_ms": self._dispatch.work["duration_ms"],
+            "limits": {k: v for k, v in self._node.profile.items() if k in CHECKED},
             "causation_id": self._cause.id,
             "correlation_id": self._cause.correlation_id,
         }

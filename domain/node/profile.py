@@ -1,5 +1,6 @@
 """What a node says that it can do."""
 
+import re
 from typing import Any
 
 from domain.shared.checks import named
@@ -8,7 +9,10 @@ from domain.shared.errors import InvalidInputError
 PROCESSES = ("fdm", "mill", "laser")
 """Processes that a driver exists for."""
 INSPECTIONS = ("person", "automatic")
+ORIGINS = ("corner", "centre")
 LENGTH_LIMIT_MM = 100_000
+MOST_CODES = 100
+_CODE = re.compile(r"[GM]\d{1,4}(?:\.\d{1,2})?")
 
 
 def checked_profile(profile: dict[str, Any]) -> dict[str, Any]:
@@ -17,6 +21,8 @@ def checked_profile(profile: dict[str, Any]) -> dict[str, Any]:
     ``process``; ``materials`` (upper case); ``max_size`` {x, y, z} in mm; ``precision_mm``;
     ``max_nozzle_c``, ``max_bed_c``; ``inspection``: ``person`` or ``automatic`` (pieces pass when
     the machine reports the end); ``energy_efficiency`` and ``location`` {lat, lon} for the score.
+    For the check of programs: ``origin`` (corner or centre), ``forbidden_codes``, ``tools``,
+    ``max_spindle_rpm``, ``max_power_s`` (S of a laser).
     """
     unknown = set(profile) - set(_CHECKS)
     if unknown:
@@ -77,6 +83,32 @@ def _temperature(value: Any) -> float:
     return _number("temperature", value, 0, 1000)
 
 
+def _origin(value: Any) -> str:
+    return _one_of("origin", value, ORIGINS)
+
+
+def _codes(value: Any) -> list[str]:
+    if not isinstance(value, list) or len(value) > MOST_CODES:
+        raise InvalidInputError(
+            f"forbidden_codes is a list of at most {MOST_CODES}", field="profile.forbidden_codes"
+        )
+    found = sorted({str(code).upper().replace(" ", "") for code in value})
+    for code in found:
+        if not _CODE.fullmatch(code):
+            raise InvalidInputError(
+                f"{code[:20]} is no code such as M600", field="profile.forbidden_codes"
+            )
+    return found
+
+
+def _tools(value: Any) -> int:
+    return int(_number("tools", value, 1, 1000))
+
+
+def _fast(value: Any) -> float:
+    return _number("spindle or power", value, 1, 1_000_000)
+
+
 def _share(value: Any) -> float:
     return _number("energy_efficiency", value, 0, 1)
 
@@ -98,6 +130,11 @@ _CHECKS = {
     "max_bed_c": _temperature,
     "inspection": _inspection,
     "energy_efficiency": _share,
+    "origin": _origin,
+    "forbidden_codes": _codes,
+    "tools": _tools,
+    "max_spindle_rpm": _fast,
+    "max_power_s": _fast,
     "location": _location,
 }
 _DEFAULTS: dict[str, Any] = {

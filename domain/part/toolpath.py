@@ -82,8 +82,8 @@ class Toolpath:
         """G2 and G3 in the XY plane, by centre (I, J) or radius (R)."""
         start, end = self._at, self._target(words)
         extruded = self._extrude(words)
-        centre = _centre(start, end, words, self.scale, clockwise=clockwise)
-        points, length = _arc_points(start, end, centre, clockwise=clockwise)
+        centre = arc_centre(start, end, words, self.scale, clockwise=clockwise)
+        points, length = arc_points(start, end, centre, clockwise=clockwise)
         self._note(points, rapid=False, extruded=extruded)
         self._spend(length, points, rapid=False, extruded=extruded)
         self._at = end
@@ -170,9 +170,10 @@ def _direction(start: Point, end: Point) -> Point:
     )
 
 
-def _centre(
+def arc_centre(
     start: Point, end: Point, words: Mapping[str, float], scale: float, *, clockwise: bool
 ) -> tuple[float, float]:
+    """The centre of an arc, by I and J or by R."""
     if "R" not in words:
         return start[0] + words.get("I", 0.0) * scale, start[1] + words.get("J", 0.0) * scale
     radius = words["R"] * scale
@@ -184,9 +185,10 @@ def _centre(
     return middle[0] - side * height * dy / chord, middle[1] + side * height * dx / chord
 
 
-def _arc_points(
+def arc_points(
     start: Point, end: Point, centre: tuple[float, float], *, clockwise: bool
 ) -> tuple[tuple[Point, ...], float]:
+    """Points along an arc, its ends among them, and its length."""
     radius = math.hypot(start[0] - centre[0], start[1] - centre[1])
     first = math.atan2(start[1] - centre[1], start[0] - centre[0])
     sweep = math.atan2(end[1] - centre[1], end[0] - centre[0]) - first

@@ -70,6 +70,21 @@ class NodeProfileInput:
         default=None, description="0 (worst) to 1; else 0.5."
     )
     location: LocationInput | None = strawberry.field(default=None, description="Where it is.")
+    origin: str | None = strawberry.field(
+        default=None, description="corner or centre: where X0 Y0 of its bed is."
+    )
+    forbidden_codes: list[str] | None = strawberry.field(
+        default=None, description="G and M codes that no program may hold here, such as M600."
+    )
+    tools: int | None = strawberry.field(
+        default=None, description="How many tools it changes by itself; else 1."
+    )
+    max_spindle_rpm: float | None = strawberry.field(
+        default=None, description="The highest S of M3 and M4 on a mill."
+    )
+    max_power_s: float | None = strawberry.field(
+        default=None, description="The highest S of M3 and M4 on a laser."
+    )
 
     def payload(self) -> dict[str, Any]:
         """As the command takes it: only what was given."""

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from domain.shared.errors import NotFoundError
+from ops.cli.job_check import check
 from ops.cli.moments import AsOf, moment, tell
 from ops.cli.reach import AsJson, done, group, nodes_of, opened, show
 from ops.cli.watching import watch_job
@@ -219,3 +220,6 @@ def _part_rows(job: dict[str, Any]) -> list[tuple[Any, ...]]:
             for b in part["builds"]
         ]
     return rows
+
+
+app.command("check")(check)

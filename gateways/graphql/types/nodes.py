@@ -33,6 +33,11 @@ class Capabilities:
     max_bed_c: float = described("°C.")
     inspection: str = described("person, or automatic: pieces pass when the machine reports it.")
     energy_efficiency: float = described("For the choice of machines: 0 (worst) to 1.")
+    origin: str | None = described("corner or centre: where X0 Y0 of its bed is.")
+    forbidden_codes: list[str] = described("G and M codes that no program may hold here.")
+    tools: int = described("How many tools it changes by itself.")
+    max_spindle_rpm: float | None = described("The highest S of M3 and M4 on a mill.")
+    max_power_s: float | None = described("The highest S of M3 and M4 on a laser.")
 
     @classmethod
     def of(cls, profile: dict[str, Any]) -> Self | None:
@@ -48,6 +53,11 @@ class Capabilities:
             max_bed_c=profile["max_bed_c"],
             inspection=profile["inspection"],
             energy_efficiency=profile["energy_efficiency"],
+            origin=profile.get("origin"),
+            forbidden_codes=profile.get("forbidden_codes", []),
+            tools=profile.get("tools", 1),
+            max_spindle_rpm=profile.get("max_spindle_rpm"),
+            max_power_s=profile.get("max_power_s"),
         )
 
 
