@@ -19,13 +19,14 @@ class _Slots(NamedTuple):
 def replace(row: R, /, **values: Any) -> R:
     """The row (a dataclass with slots) with other values. Raises ``TypeError`` for a field that
     it does not have."""
-    copied, named = _slots(type(row))
+    kind: Any = type(row)
+    copied, named = _slots(kind)
     made: R = copied(row)
     try:
         for name, value in values.items():
             named[name](made, value)
     except KeyError as error:
-        raise TypeError(f"{type(row).__name__} has no field {error}") from error
+        raise TypeError(f"{kind.__name__} has no field {error}") from error
     return made
 
 
