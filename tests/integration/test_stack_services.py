@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from pathlib import Path
 
 import psycopg
@@ -21,6 +22,7 @@ from ops.messaging.services import ping_all, register, semantic
 from ops.settings import Settings
 
 CLI = application(COMMANDS)
+PATIENCE_S = 30.0
 
 
 async def test_a_registered_service_answers_with_its_pid_and_home(
@@ -31,7 +33,9 @@ async def test_a_registered_service_answers_with_its_pid_and_home(
     asking = await connect(fresh_settings, "supervisor")
     await register(gateway, fresh_settings, "gateway")
     await register(bridge, fresh_settings, "bridge", metadata={"bridge": "local"})
-    found = await ping_all(asking)
+    until = time.monotonic() + PATIENCE_S
+    while len(found := await ping_all(asking)) < 2:
+        assert time.monotonic() < until, found
     assert [each.name for each in found] == ["bridge", "gateway"]
     assert {each.pid for each in found} == {os.getpid()}
     assert found[0].metadata["bridge"] == "local"
