@@ -4,7 +4,8 @@ import asyncio
 import contextlib
 import signal
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any
 
 
 def told_to_stop() -> asyncio.Event:
@@ -14,6 +15,15 @@ def told_to_stop() -> asyncio.Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     return stopping
+
+
+async def until_cancelled(work: Coroutine[Any, Any, None]) -> None:
+    """Do work that ends by being cancelled: SIGTERM and SIGINT do it. Main thread only."""
+    working = asyncio.create_task(work)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, working.cancel)
+    with contextlib.suppress(asyncio.CancelledError):
+        await working
 
 
 @contextlib.asynccontextmanager

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import fcntl
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from device_bridge.safety.warden import ProcessWarden
 from domain.shared.errors import ConflictError, UnavailableError
 from ops.artifacts.store import JetStreamArtifactStore
 from ops.clock import SystemClock
+from ops.hosting.service_loop import until_cancelled
 from ops.messaging.accounts import EMBEDDED_BRIDGE, bridge_user
 from ops.messaging.command_client import NatsCommandClient
 from ops.messaging.connection import connect
@@ -35,15 +35,7 @@ log = structlog.get_logger()
 
 def main(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT."""
-    asyncio.run(_until_told(settings))
-
-
-async def _until_told(settings: Settings) -> None:
-    serving = asyncio.create_task(serve(settings, bridge_id=settings.bridge_id))
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, serving.cancel)
-    with contextlib.suppress(asyncio.CancelledError):
-        await serving
+    asyncio.run(until_cancelled(serve(settings, bridge_id=settings.bridge_id)))
 
 
 async def serve(settings: Settings, *, bridge_id: str = EMBEDDED_BRIDGE) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import os
-import signal
 from datetime import timedelta
 from typing import Final
 
@@ -18,6 +17,7 @@ from ops.eventstore.client import Client
 from ops.eventstore.reader import LogReader
 from ops.fabrication.geometry import StoredInspector, WorkerGeometry
 from ops.fabrication.slicer import PrusaSlicer
+from ops.hosting.service_loop import until_cancelled
 from ops.messaging.command_client import NatsCommandClient
 from ops.messaging.connection import address, connect
 from ops.messaging.relay import WorkRelay
@@ -41,15 +41,7 @@ log = structlog.get_logger()
 def main(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT."""
     os.nice(YIELDING)
-    asyncio.run(_until_told(settings))
-
-
-async def _until_told(settings: Settings) -> None:
-    serving = asyncio.create_task(serve(settings))
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, serving.cancel)
-    with contextlib.suppress(asyncio.CancelledError):
-        await serving
+    asyncio.run(until_cancelled(serve(settings)))
 
 
 async def serve(settings: Settings, *, accept_within: timedelta = ACCEPT_WITHIN) -> None:
