@@ -5,7 +5,7 @@ from typing import Any
 import psycopg
 from psycopg.conninfo import make_conninfo
 from psycopg.rows import TupleRow
-from psycopg_pool import AsyncConnectionPool, ConnectionPool
+from psycopg_pool import AsyncConnectionPool
 
 from ops.database.server import database_note
 from ops.settings import Settings
@@ -34,18 +34,6 @@ def rebuildable(
     """
     how = f"-c synchronous_commit=off -c idle_in_transaction_session_timeout={idle_s}s"
     return psycopg.connect(conninfo(settings, options=how), **options)
-
-
-def pool(settings: Settings, *, most: int = 8, **options: Any) -> ConnectionPool[Any]:
-    """A closed pool for threads: use it as a context manager, or ``open()`` it."""
-    return ConnectionPool(
-        conninfo(settings),
-        min_size=1,
-        max_size=most,
-        open=False,
-        check=ConnectionPool.check_connection,
-        kwargs=options,
-    )
 
 
 def async_pool(settings: Settings, *, most: int = 8, **options: Any) -> AsyncConnectionPool[Any]:
