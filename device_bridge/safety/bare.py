@@ -1,8 +1,8 @@
 """Bringing a machine to rest by its bare port, when no driver holds it. Blocking; no asyncio.
 
 Used by the watcher of a dead bridge, by the command line without a bridge, and by a stop whose
-driver has no connection. It opens the port for itself alone, so it can never speak between the
-lines of a driver. Opening a port resets many boards, which also ends heat and motion.
+driver has no connection. It opens a serial port for itself alone, so it can never speak between
+the lines of a driver. Opening a port resets many boards, which also ends heat and motion.
 """
 
 import re
@@ -16,6 +16,7 @@ import serial
 
 from device_bridge.errors import LinkLostError, PortError
 
+NETWORK = ("tcp://", "socket://")
 STOP_S = 1.0
 HOLD_S = 8.0
 COOL_S = 30.0
@@ -42,13 +43,20 @@ class Deed:
 
 
 class BarePort:
-    """A serial port, held exclusively. Raises ``PortError`` when it cannot be had."""
+    """A serial port, held exclusively, or a port of a network, which cannot be.
+
+    Raises ``PortError`` when it cannot be had.
+    """
 
     def __init__(self, path: str, baudrate: int) -> None:
         try:
-            self._port = serial.Serial(
-                path, baudrate, timeout=0.02, write_timeout=1.0, exclusive=True
-            )
+            if path.startswith(NETWORK):
+                url = f"socket://{path.partition('://')[2]}"
+                self._port = serial.serial_for_url(url, timeout=0.02)
+            else:
+                self._port = serial.Serial(
+                    path, baudrate, timeout=0.02, write_timeout=1.0, exclusive=True
+                )
         except (OSError, ValueError) as problem:
             raise PortError(f"port {path} cannot be opened: {problem}") from problem
         self.heard = b""

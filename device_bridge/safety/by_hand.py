@@ -18,8 +18,8 @@ NETWORK_S = 5.0
 
 
 def has_bare_port(machine: MachineConfig) -> bool:
-    """Whether ``bare`` can speak to it: firmware on a serial port."""
-    return is_fed(machine) and scheme_of(machine.port) == "serial"
+    """Whether ``bare`` can speak to it: firmware on a serial port, or on one of a network."""
+    return is_fed(machine) and scheme_of(machine.port) in {"serial", "tcp"}
 
 
 def is_fed(machine: MachineConfig) -> bool:

@@ -7,6 +7,7 @@ opens the ports that the bridge has lost and makes the machines safe. What it di
 """
 
 import contextlib
+import fcntl
 import json
 import os
 import select
@@ -87,9 +88,22 @@ class Watchman:
         if policy != "pause":
             return
         time.sleep(float(machine["idle_heat_s"]))
+        if self._replaced():
+            return
         cooled = _done(machine, "cool", open_s=0.0)
-        if cooled["done"] != "nothing":  # else a new bridge drives it
+        if cooled["done"] != "nothing":  # else somebody else has its port
             self._write(machine, cooled)
+
+    def _replaced(self) -> bool:
+        """Whether a new bridge works in this home: then the machines are its own again."""
+        try:
+            with (self._folder.parent / "lock").open("r") as held:
+                fcntl.flock(held, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False
 
     def _write(self, machine: dict[str, Any], deed: dict[str, Any]) -> None:
         told = {"node_id": machine["node_id"], "at": _now(), **deed}

@@ -20,12 +20,15 @@ from device_bridge.virtual.marlin_commands import MarlinCommands
 BUFSIZE = 4
 PLANNER_SLOTS = 16
 KEEPALIVE_S = 2.0
+FLOOD_S = 0.002
 _URGENT = re.compile(r"^(?:N\d+ ?)?(M112|M108|M410)(?:\D|$)")
 _FRAME = re.compile(r"^N(\d+) ?(.*?)(?:\*(\d+))?$")
 
 
 class VirtualMarlin:
     """One virtual printer. ``unplugged`` is called when a fault pulls the cable."""
+
+    COMMANDS = MarlinCommands
 
     def __init__(
         self,
@@ -48,7 +51,7 @@ class VirtualMarlin:
         self._ledger = ledger
         self._faults = faults
         self._unplugged = unplugged
-        self._commands = MarlinCommands(self.body, say=self.say, block=self.block, ledger=ledger)
+        self._commands = self.COMMANDS(self.body, say=self.say, block=self.block, ledger=ledger)
         self._rest = b""
         self._input: deque[str] = deque()
         self._queue: deque[tuple[int | None, str]] = deque()
@@ -220,6 +223,10 @@ class VirtualMarlin:
                 self.body.heaters["hotend0"].fail(kind, self.body.machine_time())
         if self._faults.strike("blind", number):
             self._blind = True
+        if self._report is not None and self._faults.strike("flood", number):
+            self._report_s = FLOOD_S
+            self._report.cancel()
+            self._report_heat()
         if self._faults.strike("runout", number):
             self.say("//action:out_of_filament")
             self._queue.appendleft((number, command))

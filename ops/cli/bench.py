@@ -23,6 +23,7 @@ BENCHES = {
     "gateway": "ops.bench.gateway_load",
     "rest": "ops.bench.rest",
     "verify": "ops.bench.verify",
+    "estop": "ops.bench.estop",
     "demo": "ops.bench.first_part",
 }
 
