@@ -3,9 +3,8 @@
 from typing import Any
 from urllib.parse import urlsplit
 
-import nats
 import structlog
-from nats.aio.client import Client
+from nats.aio.client import Client, Srv
 
 from domain.shared.errors import InvalidInputError
 from ops.eventstore.wire import Address, inbox_prefix
@@ -91,4 +90,23 @@ async def connect(settings: Settings, user: str, **options: Any) -> Client:
     merged = {**nats_options(settings, user), **options}
     if not merged.get("allow_reconnect", True):
         merged["max_reconnect_attempts"] = 1  # nats-py asks for ever otherwise, even at first
-    return await nats.connect(**merged)
+    client = _TidyClient()
+    try:
+        await client.connect(**merged)
+    except BaseException:
+        client.let_go()
+        raise
+    return client
+
+
+class _TidyClient(Client):
+    """nats-py leaves a connection open whose handshake failed, and opens the next one."""
+
+    def let_go(self) -> None:
+        """Close the connection, if there is one."""
+        if self._transport is not None:
+            self._transport.close()  # type: ignore[no-untyped-call]
+
+    async def _connect_to_server(self, s: Srv) -> None:
+        self.let_go()
+        await super()._connect_to_server(s)
