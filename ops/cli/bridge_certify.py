@@ -23,7 +23,8 @@ from device_bridge.drivers.spec import DriverSpec
 from device_bridge.machines import MachineConfig
 from domain.shared.errors import InvalidInputError
 from ops.cli.bridge_drivers import given_options
-from ops.cli.reach import AsJson, Home, show
+from ops.cli.homes import Home
+from ops.cli.reach import AsJson, show
 from ops.settings import Settings
 
 COLOURS = {

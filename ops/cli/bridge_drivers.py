@@ -10,7 +10,8 @@ from device_bridge.drivers.catalogue import OWN_FOLDER, driver_named, drivers
 from device_bridge.drivers.spec import DriverSpec
 from device_bridge.machines import MachineConfig
 from domain.shared.errors import InvalidInputError
-from ops.cli.reach import AsJson, Home, show
+from ops.cli.homes import Home
+from ops.cli.reach import AsJson, show
 from ops.settings import Settings
 
 HIDDEN = "***"

@@ -12,7 +12,8 @@ from device_bridge.safety.by_hand import stop_all_by_hand
 from device_bridge.safety.desk import ALL, ring
 from device_bridge.safety.latches import FOLDER, Latches
 from domain.shared.errors import InvalidInputError, NotFoundError
-from ops.cli.reach import AsJson, Home, show
+from ops.cli.homes import Home
+from ops.cli.reach import AsJson, show
 from ops.settings import Settings
 
 UNCONFIRMED = 3

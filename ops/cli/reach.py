@@ -20,7 +20,6 @@ from domain.shared.errors import (
     UnauthenticatedError,
 )
 from ops.cli.client import Client
-from ops.cli.homes import Home as Home
 from ops.cli.homes import Words, chosen_home
 from ops.cli.refusals import tell_refusal
 from ops.cli.tables import print_table
