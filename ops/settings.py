@@ -37,6 +37,7 @@ class Settings:
     ``telemetry_apart``: `imewe run telemetry` takes telemetry in, not the projections service.
     ``telemetry_raw_days`` and ``telemetry_second_days`` say how long readings and their roll-ups of
     1 s stay in PostgreSQL; ``telemetry_cold`` is where readings go then, by default in the home.
+    ``notify_socket`` and ``watchdog_s`` are systemd's own words to a service that it starts.
     ``fail_points`` is the folder of ``ops.failpoints``, for tests; never with ``production``.
     """
 
@@ -62,6 +63,8 @@ class Settings:
     telemetry_raw_days: int = 7
     telemetry_second_days: int = 2
     telemetry_cold: Path | None = None
+    notify_socket: str = ""
+    watchdog_s: float = 0.0
     fail_points: Path | None = None
     long_tests: bool = False
     ci: bool = False
@@ -116,6 +119,8 @@ class Settings:
                 given, "IMEWE_TELEMETRY_SECOND_DAYS", default=2, lowest=1, highest=366
             ),
             telemetry_cold=_folder(given, "IMEWE_TELEMETRY_COLD"),
+            notify_socket=given.get("NOTIFY_SOCKET", ""),
+            watchdog_s=_number(given, "WATCHDOG_USEC", default=0, highest=1 << 60) / 1_000_000,
             fail_points=_fail_points(given),
             long_tests=given.get("IMEWE_TEST_LONG") == "1",
             ci=given.get("CI", "").lower() in ("1", "true"),

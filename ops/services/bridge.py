@@ -19,6 +19,7 @@ from domain.shared.errors import ConflictError, UnavailableError
 from ops.artifacts.store import JetStreamArtifactStore
 from ops.clock import SystemClock
 from ops.hosting.service_loop import until_cancelled
+from ops.hosting.service_manager import announced
 from ops.messaging.accounts import EMBEDDED_BRIDGE, bridge_user
 from ops.messaging.command_client import NatsCommandClient
 from ops.messaging.connection import connect
@@ -39,12 +40,14 @@ def main(settings: Settings) -> None:
 
 
 async def serve(settings: Settings, *, bridge_id: str = EMBEDDED_BRIDGE) -> None:
-    """Serve until cancelled. Machines are left as they are when it ends.
+    """Serve until cancelled. Machines at rest are left as they are when it ends; one at work is
+    made safe by the watcher.
 
     Raises ``ConflictError`` when another bridge works in the home.
     """
     with _alone(settings.home / "bridge"):
-        await _serve(settings, bridge_id)
+        async with announced(settings):
+            await _serve(settings, bridge_id)
 
 
 @contextlib.contextmanager
