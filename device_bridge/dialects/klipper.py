@@ -39,7 +39,7 @@ WANTED: Final = (
     "webhooks", "print_stats", "virtual_sdcard", "pause_resume", "toolhead", "gcode_move",
     "motion_report", "heater_bed",
 )  # fmt: skip
-WANTED_KINDS: Final = ("extruder", "heater_generic ", "temperature_sensor ", "temperature_fan ")
+NAMED_KINDS: Final = frozenset({"heater_generic", "temperature_sensor", "temperature_fan"})
 FIELDS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType({
     "webhooks": ("state", "state_message"),
     "print_stats": ("state", "filename", "message", "filament_used", "print_duration"),
@@ -55,8 +55,8 @@ HEATER_FIELDS: Final = ("temperature", "target")
 def subscription(present: list[Any]) -> dict[str, list[str]]:
     """What to subscribe to, out of the objects that this machine has."""
     names = [name for name in present if isinstance(name, str)]
-    wanted = [name for name in names if name in WANTED or name.startswith(WANTED_KINDS)]
-    return {name: list(FIELDS.get(name, HEATER_FIELDS)) for name in wanted if _no_stepper(name)}
+    wanted = [name for name in names if name in WANTED or heater_channel(name)]
+    return {name: list(FIELDS.get(name, HEATER_FIELDS)) for name in wanted}
 
 
 def status_of(objects: Objects) -> DeviceStatus:
@@ -141,14 +141,9 @@ def heater_channel(name: str) -> str:
     if kind.startswith("extruder") and not own:
         tool = kind.removeprefix("extruder") or "0"
         return f"hotend{tool}" if tool.isdigit() else ""
-    if own and name.startswith(WANTED_KINDS):
+    if own and kind in NAMED_KINDS:
         return "_".join(own.split()).replace(".", "_").lower()
     return ""
-
-
-def _no_stepper(name: str) -> bool:
-    """``extruder_stepper x`` begins like a hot end and is none."""
-    return name in FIELDS or bool(heater_channel(name))
 
 
 def _host_status(host: str, text: str) -> DeviceStatus:

@@ -126,15 +126,24 @@ class RemoteDriver(Driver[State]):
         return remembered if remembered is not None and remembered.phase.over else None
 
     async def _start_once(self, run: RemoteRun) -> None:
-        """An explicit no ends the run at once; no answer at all is looked into, never repeated."""
+        """An explicit no ends the run at once; no answer at all is looked into, never repeated.
+
+        A machine that names the program has started it, whatever became of its answer.
+        """
+        starting = asyncio.get_running_loop().create_task(self._start(run.file_name))
         try:
-            await self._start(run.file_name)
+            while not starting.done() and not run.seen:
+                await asyncio.wait({starting}, timeout=LOOK_S)
+            if starting.done():
+                starting.result()
         except (LinkLostError, SilentDeviceError, TimeoutError):
             pass
         except DeviceError:
             if not run.seen:
                 self._print = None
                 raise
+        finally:
+            starting.cancel()
         self._doubt(after_s=self._start_s)
 
     async def _until(self, holds: Callable[[], bool], *, within_s: float) -> None:

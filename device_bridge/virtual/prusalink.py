@@ -55,6 +55,7 @@ class VirtualPrusaLink:
         self._password = password
         self._nonce = token_hex(8)
         self._nonsense: list[bytes] = []
+        self._off = asyncio.Event()
 
     async def start(self) -> None:
         """Switch on."""
@@ -62,6 +63,7 @@ class VirtualPrusaLink:
 
     async def stop(self) -> None:
         """Switch off."""
+        self._off.set()
         await self.printer.stop()
         await self.web.stop()
 
@@ -191,7 +193,7 @@ class VirtualPrusaLink:
         self.printer.start(name)
         if self.swallow_starts:
             self.swallow_starts -= 1
-            await asyncio.sleep(3600.0)
+            await self._off.wait()
         return NOTHING
 
     def _order(self, method: str, id: int, verb: str) -> Answer:
