@@ -31,12 +31,12 @@ MILLING: dict[str, str] = {
 }
 
 
-def printer_peer(dialect: str, *, link: str = "pty") -> PeerMaker:
-    """A virtual printer of this firmware."""
+def printer_peer(dialect: str, *, link: str = "pty", failing: str = "thermal") -> PeerMaker:
+    """A virtual printer of this firmware; ``failing`` is the fault that it fails a program by."""
     return _peer_maker(
         MachinePlan(name="printer", dialect=dialect, link=link),
         programs=PRINTING,
-        failing="thermal",
+        failing=failing,
         chatter=b" T:21.50 /0.00 B:20.00 /0.00 @:0 B@:0\n",
     )
 

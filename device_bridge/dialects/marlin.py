@@ -139,12 +139,14 @@ _OK = re.compile(r"ok(?: N(\d+))?(?: P(\d+))?(?: B(\d+))?(?= |$)")
 _RESEND = re.compile(r"(?:Resend|rs):? ?N?(\d+)")
 _HEAT = re.compile(r"(?<![A-Z@])(T\d?|B|C):(-?\d+(?:\.\d+)?)(?: ?/ ?(-?\d+(?:\.\d+)?))?")
 _POSITION = re.compile(
-    r"X:(-?[\d.]+) Y:(-?[\d.]+) Z:(-?[\d.]+) E:(-?[\d.]+) Count:? ([A-Z:\-\d. ]+)"
+    r"X:(-?[\d.]+) Y:(-?[\d.]+) Z:(-?[\d.]+) E:(-?[\d.]+)(?: E\d:-?[\d.]+)* Count:? ([XYZ:\-\d ]+)"
 )
 _CAPABILITY = re.compile(r"Cap:(\w+):([01])")
 _FIRMWARE = re.compile(r"FIRMWARE_NAME:(.+?)(?: \w+_?\w*:|$)")
 _REFUSALS = ("checksum mismatch", "Line Number is not", "No Checksum", "No Line Number")
 _DEADLY = ("kill() called", "Printer halted", "Printer stopped")
+_HARMLESS = ("volume.init", "openRoot", "workDir", "open failed", "cannot open")
+"""Of a card that nobody uses."""
 _CHANNELS = {"T": "hotend0", "B": "bed", "C": "chamber"}
 
 
@@ -177,6 +179,8 @@ def parse(line: str) -> Meaning:
         return HostAction(text[9:].strip())
     if text == "start":
         return Started()
+    if text.startswith("Emergency Stop!"):  # RepRapFirmware
+        return Halted(text)
     if text.startswith(("T:", "T0:", "B:")) and (report := temperatures(text)):
         return report
     return _rest(text)
@@ -205,7 +209,9 @@ def _error(text: str) -> Meaning:
         return LineRefused(text)
     if any(word in text for word in _DEADLY):
         return Halted(text)
-    return Trouble(text)
+    if text.lower().startswith("unknown command"):
+        return UnknownCommand(text)
+    return Remark(text) if any(word in text for word in _HARMLESS) else Trouble(text)
 
 
 def _rest(text: str) -> Meaning:
@@ -225,5 +231,5 @@ def _position(match: re.Match[str]) -> Meaning:
         x, y, z, e = (float(match[i]) for i in range(1, 5))
     except ValueError:
         return Remark(match[0])
-    steps = tuple(int(n) for n in re.findall(r":(-?\d+)", match[5]))
+    steps = tuple(int(n) for n in re.findall(r"-?\d+", match[5]))
     return Position(x, y, z, e, steps)

@@ -55,6 +55,10 @@ class MarlinStream:
         self._history: deque[Sent] = deque(maxlen=REMEMBERED)
         self.restart(0.0)
 
+    def hello(self) -> bytes:
+        """What begins the numbering, whatever was half written before."""
+        return b"\n" + framed(0, "M110 N0")
+
     def restart(self, now: float) -> None:
         """Begin again at number 1, after the firmware has obeyed ``M110 N0``."""
         self._flight.clear()

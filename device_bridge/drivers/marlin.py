@@ -5,7 +5,9 @@ from time import monotonic
 
 from device_bridge.certify.peers import printer_peer
 from device_bridge.dialects import marlin
+from device_bridge.dialects.plain_stream import PlainStream
 from device_bridge.drivers.base import Driver
+from device_bridge.drivers.marlin_heat import RESTING_S, RUNNING_S, HeatReports
 from device_bridge.drivers.marlin_state import MarlinState
 from device_bridge.drivers.marlin_wire import MarlinWire
 from device_bridge.drivers.run import Run
@@ -13,6 +15,7 @@ from device_bridge.drivers.spec import DriverSpec, Quality
 from device_bridge.errors import (
     BadProgramError,
     DeviceError,
+    DeviceRefusedError,
     EmergencyLatchedError,
     LinkLostError,
     MachineHaltedError,
@@ -39,28 +42,42 @@ from domain.node.states import Availability, Execution
 
 ROUTINES = {"home": "G28", "level": "G29"}
 STOP_CONFIRM_S = 1.0
+BOOT_CONFIRM_S = 4.0
+"""A board that was reset by its line says so once it has booted."""
+LAST_WORDS_S = 0.3
 HOLD_S = 60.0
-REPORT_RUNNING_S = 1
-REPORT_RESTING_S = 10
 
 
 class MarlinPrinter(Driver[MarlinState]):
     """A printer running Marlin 2.x behind any transport."""
 
     continues_without_host = False
+    before: tuple[str, ...] = ("M75",)
+    """Sent first; it moves nothing, and its answer says that the printer takes the program."""
+    after: tuple[str, ...] = ("M400", "M77")
 
-    def __init__(self, transport: Transport, *, boot_s: float = 0.5, reply_s: float = 6.0) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        *,
+        boot_s: float = 0.5,
+        reply_s: float = 6.0,
+        stream: PlainStream | None = None,
+    ) -> None:
         super().__init__(MarlinState())
         self._transport = transport
-        self._wire = MarlinWire(transport, heard=self._hear, broken=self._break, reply_s=reply_s)
+        self._wire = MarlinWire(
+            transport, heard=self._hear, broken=self._break, reply_s=reply_s, stream=stream
+        )
         self._boot_s = boot_s
-        self._asking: asyncio.Task[None] | None = None
+        self._heat = HeatReports(self._wire, self._state, running=lambda: self._running)
+        self._ending: asyncio.Task[None] | None = None
 
     async def connect(self) -> DeviceIdentity:
         """Open, ``M110 N0``, ``M115``, ``M105``. Raises ``PortError``, ``SilentDeviceError``."""
         if self._triggered:
             raise EmergencyLatchedError("the emergency stop must be cleared by a person first")
-        self._stop_asking()
+        self._heat.stop()
         self._state.forget()
         self._wire.open()
         try:
@@ -72,25 +89,23 @@ class MarlinPrinter(Driver[MarlinState]):
         self._state.become(
             DeviceStatus(availability=Availability.AVAILABLE, execution=Execution.READY)
         )
-        if not self._reports_heat:
-            self._asking = asyncio.get_running_loop().create_task(self._ask_heat())
+        self._heat.begin()
         return self._state.identity()
 
     async def disconnect(self) -> None:
         """Give the port back; the printer is left as it is."""
-        self._stop_asking()
+        self._heat.stop()
         self._wire.close()
         self._state.become(DeviceStatus(emergency_stop=self._state.status.emergency_stop))
 
     async def execute_job(self, job: JobSpec, *, beginning: Beginning | None = None) -> RunHandle:
-        """Check the whole program, then begin to feed it. ``M75``, which moves nothing, is first:
-        its answer says that the printer takes the program."""
+        """Check the whole program, then begin to feed it."""
         survey = await self._survey(job, longest=marlin.LONGEST_COMMAND, beginning=beginning)
-        for command in self._heat_reports(REPORT_RUNNING_S):
+        for command in self._heat.reports(RUNNING_S):
             await self._wire.ask(command)
         self._require_ready()
-        after = ("M400", "M77", *self._heat_reports(REPORT_RESTING_S))
-        run = Run(job, survey, longest=marlin.LONGEST_COMMAND, before=("M75",), after=after)
+        after = (*self.after, *self._heat.reports(RESTING_S))
+        run = Run(job, survey, longest=marlin.LONGEST_COMMAND, before=self.before, after=after)
         self._run = run
         self._wire.source, self._wire.taken = run.next, self._taken
         self._state.become(self._state.status.but(execution=Execution.ACTIVE, conditions=()))
@@ -134,8 +149,8 @@ class MarlinPrinter(Driver[MarlinState]):
             self._wire.say("M108")
             self._wire.say("M410")
         await self.heat_off()
-        await self._wire.ask("M400")
-        await self._wire.ask("M77")
+        for command in self.after:
+            await self._wire.ask(command)
         self._state.become(self._state.status.but(execution=Execution.READY, conditions=()))
         return run.end("cancelled", reason="cancelled on request")
 
@@ -155,10 +170,15 @@ class MarlinPrinter(Driver[MarlinState]):
             self._latch()
             return self._receive(started, confirmed=False, text=gone.message)
         self._latch()
+        patience = STOP_CONFIRM_S
         if not self._state.capabilities.get("EMERGENCY_PARSER"):
-            await asyncio.to_thread(self._transport.reset_board)
+            patience = BOOT_CONFIRM_S
+            if not await asyncio.to_thread(self._transport.reset_board):
+                self._wire.fail(MachineHaltedError("emergency stop behind a busy program"))
+                text = "M112 waits behind what the printer does, and its board has no reset line"
+                return self._receive(started, confirmed=False, text=text)
         try:
-            await asyncio.wait_for(self._state.halted.wait(), STOP_CONFIRM_S)
+            await asyncio.wait_for(self._state.halted.wait(), patience)
         except TimeoutError:
             self._wire.fail(MachineHaltedError("emergency stop without an answer"))
             return self._receive(started, confirmed=False, text="no answer to M112")
@@ -203,36 +223,8 @@ class MarlinPrinter(Driver[MarlinState]):
             capabilities["ADVANCED_OK"] = True
         if capabilities.get("ADVANCED_OK"):
             self._wire.stream.window = max(1, self._state.buffers_free or 1)
-        for command in self._heat_reports(REPORT_RESTING_S):
+        for command in self._heat.reports(RESTING_S):
             await self._wire.ask(command)
-
-    @property
-    def _reports_heat(self) -> bool:
-        return bool(self._state.capabilities.get("AUTOREPORT_TEMP"))
-
-    def _heat_reports(self, seconds: int) -> tuple[str, ...]:
-        return (f"M155 S{seconds}",) if self._reports_heat else ()
-
-    async def _ask_heat(self) -> None:
-        """``M105`` for firmware that does not report by itself, between the program's lines.
-
-        The next question waits for the last answer, so there is never more than one on its way.
-        """
-        asked = monotonic()
-        while True:
-            await asyncio.sleep(REPORT_RUNNING_S)
-            if not self._running and monotonic() - asked < REPORT_RESTING_S:
-                continue
-            asked = monotonic()
-            try:
-                await self._wire.ask("M105")
-            except DeviceError:
-                return
-
-    def _stop_asking(self) -> None:
-        if self._asking is not None:
-            self._asking.cancel()
-            self._asking = None
 
     async def _stands_still(self) -> bool:
         await self._wire.ask("M114")
@@ -251,8 +243,32 @@ class MarlinPrinter(Driver[MarlinState]):
                 self._state.tell(Working())
             case marlin.Halted():
                 self._wire.fail(MachineHaltedError(self._state.halt_text))
+            case marlin.Started() if self._triggered:
+                self._state.halt_text = "the board restarted"
+                self._state.halted.set()
+                self._wire.fail(MachineHaltedError(self._state.halt_text))
             case marlin.Started() if self._running:
                 self._wire.fail(MachineHaltedError("the printer restarted by itself"))
+            case marlin.Trouble(text) if self._run is not None and not self._run.held:
+                self._run.held = True
+                giving_up = self._give_up(self._run, text)
+                self._ending = asyncio.get_running_loop().create_task(giving_up)
+
+    async def _give_up(self, run: Run, text: str) -> None:
+        """The printer's own error ends the program. A kill has a moment to say its last words."""
+        await asyncio.sleep(LAST_WORDS_S)
+        if run.over:
+            return
+        try:
+            await self.heat_off()
+            await self._wire.ask("M400")
+        except DeviceError:
+            return  # the run ended with the conversation
+        self._end_run("failed", reason=DeviceRefusedError.code, text=text)
+        rested = self._state.status.but(execution=Execution.READY, conditions=())
+        self._state.become(
+            rested.with_fault(type="MOTION_PROGRAM", code=DeviceRefusedError.code, text=text)
+        )
 
     def _taken(self, command: str) -> None:
         if self._count(command) and self._run is not None:

@@ -9,6 +9,7 @@ from time import monotonic
 from device_bridge.dialects import marlin
 from device_bridge.dialects.lines import LineBuffer
 from device_bridge.dialects.marlin_stream import MarlinStream
+from device_bridge.dialects.plain_stream import PlainStream
 from device_bridge.errors import DeviceError, LinkLostError, SilentDeviceError
 from device_bridge.protocols import Transport
 
@@ -29,8 +30,9 @@ class MarlinWire:
         heard: Callable[[marlin.Meaning], None],
         broken: Callable[[DeviceError], None],
         reply_s: float = 6.0,
+        stream: MarlinStream | PlainStream | None = None,
     ) -> None:
-        self.stream = MarlinStream(reply_s=reply_s)
+        self.stream = stream or MarlinStream(reply_s=reply_s)
         self.source: Callable[[], str | None] = lambda: None
         self.taken: Callable[[str], None] = lambda _: None
         self._transport = transport
@@ -64,7 +66,7 @@ class MarlinWire:
         await self._quiet(boot_s)
         self._hello = asyncio.Event()
         for _ in range(HELLO_TRIES):
-            self._transport.write(b"\n" + marlin.framed(0, "M110 N0"))
+            self._transport.write(self.stream.hello())
             if await self._greeted():
                 break
         else:

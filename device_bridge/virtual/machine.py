@@ -13,6 +13,7 @@ from device_bridge.virtual.grbl_kinds import VirtualGrblHal, VirtualLaser
 from device_bridge.virtual.ledger import Ledger
 from device_bridge.virtual.marlin import VirtualMarlin
 from device_bridge.virtual.pty_port import PtyPort
+from device_bridge.virtual.reprap import VirtualRepRap
 from device_bridge.virtual.tcp_port import TcpPort
 
 FIRMWARES: dict[str, type[VirtualMarlin] | type[VirtualGrbl]] = {
@@ -20,6 +21,7 @@ FIRMWARES: dict[str, type[VirtualMarlin] | type[VirtualGrbl]] = {
     "grbl": VirtualGrbl,
     "grblhal": VirtualGrblHal,
     "laser": VirtualLaser,
+    "reprap": VirtualRepRap,
 }
 
 

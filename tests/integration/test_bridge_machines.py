@@ -174,8 +174,8 @@ async def test_nobody_asks_for_heat_any_more_when_the_port_was_given_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: list[bytes]
 ) -> None:
     monkeypatch.setattr("device_bridge.virtual.marlin_commands.CAPABILITIES", ())
-    monkeypatch.setattr("device_bridge.drivers.marlin.REPORT_RUNNING_S", 0.05)
-    monkeypatch.setattr("device_bridge.drivers.marlin.REPORT_RESTING_S", 0.05)
+    monkeypatch.setattr("device_bridge.drivers.marlin_heat.RUNNING_S", 0.05)
+    monkeypatch.setattr("device_bridge.drivers.marlin_heat.RESTING_S", 0.05)
     async with machine(tmp_path) as (_, driver):
         said.clear()
         await driver.clear_fault("operator")

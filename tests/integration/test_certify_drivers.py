@@ -21,7 +21,7 @@ from device_bridge.drivers.spec import DriverSpec
 from tests.integration.bad_drivers import FAULTS, Liar
 
 Running = subprocess.Popen[str]
-SERVED = ("marlin", "grbl", "grblhal")
+SERVED = ("marlin", "grbl", "grblhal", "reprap")
 PAGE = Path("ops/docs/handbook/drivers.md")
 
 
