@@ -23,7 +23,11 @@ from tests.stories import MemoryLog
 
 def migrated(database_url: str) -> Connection:
     connection = psycopg.connect(database_url, autocommit=True)
-    migrate(connection)
+    try:
+        migrate(connection)
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 

@@ -79,7 +79,7 @@ def test_read_models_go_by_position_whatever_the_clocks_said(
         for projection in CATALOGUE:
             schema = f"{projection.name}_v{projection.version}"
             connection.execute(f"DROP SCHEMA {schema} CASCADE".encode())
-        connection.execute("DROP SCHEMA imewe CASCADE")
+        connection.execute("DROP SCHEMA imewe, telemetry CASCADE")
     with migrated(database_url) as connection:
         project(connection, events)
         assert _without_times(connection) == jumped
