@@ -40,12 +40,12 @@ def stop_by_hand(machine: MachineConfig) -> EStopReceipt:
         return EStopReceipt(confirmed=False, latency_ms=0.0, native_text=str(problem))
 
 
-def raw_stop(machine: MachineConfig) -> Callable[[], Awaitable[EStopReceipt | None]]:
-    """The second way of a stop, for a driver that has no connection; ``None``: there is none."""
+def raw_stop(machine: MachineConfig) -> Callable[[], Awaitable[EStopReceipt | None]] | None:
+    """The second way of a stop, by the bare port; ``None`` for a machine that has none."""
+    if not has_bare_port(machine):
+        return None
 
     async def halt() -> EStopReceipt | None:
-        if not has_bare_port(machine):
-            return None
         receipt = await asyncio.to_thread(stop_by_hand, machine)
         return receipt if receipt.confirmed else None
 

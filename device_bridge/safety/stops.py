@@ -16,15 +16,16 @@ INSIST_S = 1.0
 """An unconfirmed stop is tried again after so long, until the machine says that it halted."""
 PATIENCE_S = 0.1
 """An answer waits so long for the disk: a person must hear that the machine halted."""
-RawStop = Callable[[], Awaitable[EStopReceipt | None]]
+RawStop = Callable[[], Awaitable[EStopReceipt | None]] | None
 Post = Callable[[str, dict[str, Any]], Awaitable[None]]
 
 
 class Stops:
     """Latched from the first call until ``lift``, also across a restart of the bridge.
 
-    ``raw`` is the second way to a machine whose driver has no connection: it opens the port
-    itself. ``post`` puts a command into the journal's outbox.
+    ``raw`` is the second way to a machine whose driver has no connection or whose firmware does
+    not obey: it opens the port itself, which resets many boards. ``post`` puts a command into
+    the journal's outbox.
     """
 
     def __init__(
@@ -94,13 +95,16 @@ class Stops:
             self._log.error("stop_failed", problem=str(problem))
             waited = (monotonic() - began) * 1000
             receipt = EStopReceipt(confirmed=False, latency_ms=waited, native_text=str(problem))
-        if receipt.confirmed:
+        if receipt.confirmed or self._raw is None:
             return receipt
+        with contextlib.suppress(DeviceError):
+            await self._driver.disconnect()  # the stream is dropped, and the port is free
         return await self._raw() or receipt
 
     def _insist(self, confirmed: bool) -> None:
         self._enough.clear()
-        if not confirmed and (self._insisting is None or self._insisting.done()):
+        tried = self._raw is not None and not confirmed
+        if tried and (self._insisting is None or self._insisting.done()):
             self._insisting = asyncio.get_running_loop().create_task(self._until_confirmed())
 
     async def _until_confirmed(self) -> None:
@@ -108,7 +112,7 @@ class Stops:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._enough.wait(), INSIST_S)
                 return
-            receipt = await self._raw()
+            receipt = await self._raw() if self._raw else None
             if receipt is not None and receipt.confirmed:
                 self._log.warning("stop_confirmed_late", native_text=receipt.native_text)
                 await self._confirm(receipt)

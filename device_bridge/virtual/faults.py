@@ -6,11 +6,12 @@ from typing import Any
 from device_bridge.errors import DeviceError
 
 KINDS = frozenset({
-    "alarm", "blind", "checksum", "cold", "error", "flood", "lost_ok", "mute", "runaway", "runout",
-    "stall", "thermal", "unplug",
+    "alarm", "blind", "checksum", "cold", "deaf", "error", "flood", "lost_ok", "mute", "runaway",
+    "runout", "stall", "thermal", "unplug",
 })  # fmt: skip
 """``cold``: the hot end heats no more; ``runaway``: it heats whatever it is told; ``blind``: no
-more temperature reports; ``flood``: 500 of them a second; ``stall``: no line is taken any more
+more temperature reports; ``deaf``: no emergency parser, and a board that restarts whenever its
+port is opened; ``flood``: 500 of them a second; ``stall``: no line is taken any more
 while status reports go on."""
 
 

@@ -63,6 +63,7 @@ class VirtualMarlin:
         self._report: asyncio.TimerHandle | None = None
         self._report_s = 0.0
         self._blind = False
+        self._deaf = faults.strike("deaf", 0) is not None
 
     def received(self, data: bytes) -> None:
         """Bytes from the host; the emergency parser sees them before the queue does."""
@@ -73,19 +74,23 @@ class VirtualMarlin:
             line = raw.decode("ascii", errors="replace").strip()
             if line:
                 self._input.append(line)
-                if match := _URGENT.match(line):
+                if (match := _URGENT.match(line)) and not self._deaf:
                     self._urgent(match[1])
         self._work()
 
     def opened(self) -> None:
         """A host opened the port. A halted board restarts then, as one with auto-reset does."""
-        if self.halted:
+        if self.halted or self._deaf:
             self._clear()
+            self.body.cool_down()
+            self.body.planner.stop(self._loop.time())
             self.halted = False
             self._loop.call_later(0.1, self._boot)
 
     def say(self, line: str) -> None:
         """One line to the host."""
+        if self._deaf:
+            line = line.replace("Cap:EMERGENCY_PARSER:1", "Cap:EMERGENCY_PARSER:0")
         self._write(line.encode("ascii") + b"\n")
 
     def block(self, until: float, then: Callable[[], None], *, busy: str = "processing") -> None:
@@ -197,6 +202,9 @@ class VirtualMarlin:
         if number is not None and self._struck(number, command):
             return
         word = command.split(" ", 1)[0]
+        if word == "M112":
+            self.kill("echo:M112 Shutdown")
+            return
         if word == "M110":
             self._renumber(command)
         elif word == "M155":

@@ -117,6 +117,26 @@ async def test_machines_are_stopped_by_their_ports_when_the_bridge_is_dead(tmp_p
                 assert (await agent.control("status", asked))["emergency_stop"] == "TRIGGERED"
 
 
+async def test_a_printer_without_an_emergency_parser_is_stopped_by_dropping_its_port(
+    tmp_path: Path,
+) -> None:
+    deaf = [{"kind": "deaf", "at_line": 0}]
+    async with (
+        shop(tmp_path, speed=1.0, faults=deaf) as place,
+        bridge(tmp_path) as (agent, core),
+    ):
+        core.order("b1", NODE, "M104 S200\nG28\nG1 X50 F600\n")
+        await core.told("StartBuild")
+        (machine,) = place.machines
+        await found(lambda: machine.firmware.body.heaters["hotend0"].target_c > 0)
+        receipt = await agent.emergency_stop(NODE, "user/otto")
+        assert receipt["confirmed"] is True
+        assert machine.firmware.body.heaters["hotend0"].target_c == 0
+        assert (await core.told("FailBuild"))["reason"] == "EMERGENCY_STOP"
+        asked = {"node_id": NODE, "operator": "user/otto"}
+        assert (await agent.control("clear_fault", asked))["ok"]
+
+
 async def test_a_machine_that_nobody_reaches_is_not_called_stopped(tmp_path: Path) -> None:
     async with fleet(tmp_path) as machines:
         machines[1].stop()
