@@ -57,6 +57,7 @@ class TelemetryQuery:
         resolution: Fineness = Resolution.AUTO,
         max_points: MaxPoints = MOST_POINTS,
     ) -> TelemetryHistory:
+        scope = info.context.scope
         asked = Asked(
             channels=tuple(channels),
             since=milliseconds(since),
@@ -66,7 +67,7 @@ class TelemetryQuery:
         )
         async with info.context.reads.use(queries.READS) as connection:
             found = await queries.history(
-                connection, info.context.scope, node_id, asked, cold=info.context.gateway.cold
+                connection, scope, node_id, asked, cold=info.context.gateway.cold
             )
         if found is None:
             raise NotFoundError(f"there is no machine {node_id[:64]}", field="nodeId")
@@ -84,6 +85,7 @@ class TelemetryQuery:
         resolution: Fineness = Resolution.AUTO,
         max_points: MaxPoints = MOST_POINTS,
     ) -> list[BuildTelemetry]:
+        scope = info.context.scope
         if not 0 < len(build_ids) <= MOST_BUILDS:
             raise InvalidInputError(f"1 to {MOST_BUILDS} builds are wanted", field="buildIds")
         now = milliseconds(info.context.gateway.clock.now())
@@ -94,7 +96,7 @@ class TelemetryQuery:
         async with info.context.reads.use(queries.READS) as connection:
             for build_id in build_ids:
                 found = await queries.of_build(
-                    connection, info.context.scope, build_id, asked, cold=info.context.gateway.cold
+                    connection, scope, build_id, asked, cold=info.context.gateway.cold
                 )
                 if found is None:
                     raise NotFoundError(f"there is no build {build_id[:64]}", field="buildIds")
@@ -103,8 +105,9 @@ class TelemetryQuery:
 
     @resolved("What a machine measures: its channels with their newest readings.")
     async def telemetry_channels(self, info: Info, node_id: strawberry.ID) -> NodeTelemetry:
+        scope = info.context.scope
         async with info.context.reads.use(queries.READS) as connection:
-            found = await queries.channels(connection, info.context.scope, node_id)
+            found = await queries.channels(connection, scope, node_id)
         if found is None:
             raise NotFoundError(f"there is no machine {node_id[:64]}", field="nodeId")
         now = milliseconds(info.context.gateway.clock.now())

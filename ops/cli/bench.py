@@ -20,6 +20,7 @@ BENCHES = {
     "asof": "ops.bench.asof",
     "streaming": "ops.bench.streaming",
     "serial": "ops.bench.serial",
+    "telemetry": "ops.bench.telemetry",
     "gateway": "ops.bench.gateway_load",
     "rest": "ops.bench.rest",
     "verify": "ops.bench.verify",

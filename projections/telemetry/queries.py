@@ -3,75 +3,18 @@
 Who sees a machine sees what it measures, and who sees a build what was measured while it ran.
 """
 
-import asyncio
-from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any, Final
+from datetime import datetime
+from typing import Final
 
-from domain.shared.checks import within
-from domain.shared.errors import InvalidInputError, UnavailableError
 from domain.shared.scope import Scope
-from domain.telemetry.messages import LONGEST_MS, QUALITIES
 from projections.jobs import queries as jobs
 from projections.jobs.rows import BuildRow
 from projections.nodes import queries as nodes
 from projections.querying import Connection, fetch
-from projections.telemetry.chunks import decode
-from projections.telemetry.partitions import DAY_MS
-from projections.telemetry.points import Point, drawn, points_of, step_for
-from projections.telemetry.rollups import MINUTE_MS, SECOND_MS
-from projections.telemetry.rows import (
-    MOST_POINTS,
-    Asked,
-    ChannelRow,
-    ColdTier,
-    Gap,
-    History,
-    Reading,
-    RefusedRow,
-    Resolution,
-)
+from projections.telemetry.charts import chart
+from projections.telemetry.rows import Asked, ChannelRow, ColdTier, History, RefusedRow
 
 READS: Final = ("jobs", "nodes")
-MOST_CHANNELS: Final = 40
-MOST_GAPS: Final = 1000
-
-Named = dict[int, str]
-"""Series by id."""
-
-_SELECT: Final = """
-SELECT series, at, low, high, total / number, last, number FROM telemetry.{table}
-WHERE series = ANY(%(series)s::int[]) AND at >= %(since)s AND at < %(until)s ORDER BY series, at
-"""
-_GROUP: Final = """
-SELECT series, at - at %% %(step)s AS bucket, min(low), max(high), sum(total) / sum(number),
-    (array_agg(last ORDER BY last_at DESC, last DESC))[1], sum(number)::bigint
-FROM telemetry.{table}
-WHERE series = ANY(%(series)s::int[]) AND at >= %(since)s AND at < %(until)s
-GROUP BY 1, 2 ORDER BY 1, 2
-"""
-_COUNT: Final = """
-SELECT coalesce(max(number), 0) FROM (
-    SELECT sum(number) AS number FROM telemetry.minutes
-    WHERE series = ANY(%(series)s::int[]) AND at > %(since)s - 60000 AND at < %(until)s
-    GROUP BY series) AS counted
-"""
-_COVERED: Final = """
-SELECT coalesce(bool_and(s.at IS NOT NULL AND s.at < m.at + 60000), true)
-FROM unnest(%(series)s::int[]) AS wanted (id)
-CROSS JOIN LATERAL (SELECT min(at) AS at FROM telemetry.minutes
-    WHERE series = id AND at >= %(since)s AND at < %(until)s) AS m
-CROSS JOIN LATERAL (SELECT min(at) AS at FROM telemetry.seconds
-    WHERE series = id AND at >= %(since)s AND at < %(until)s) AS s
-WHERE m.at IS NOT NULL
-"""
-_CHUNKS: Final = """
-SELECT begun, series, columns FROM telemetry.chunks
-WHERE node_id = %(node)s AND begun > %(since)s - %(longest)s AND begun < %(until)s
-    AND ended >= %(since)s AND series && %(series)s::int[]
-    AND (%(build)s = '' OR build_id = %(build)s)
-"""
 
 
 async def channels(
@@ -106,14 +49,10 @@ async def history(
     *,
     cold: ColdTier | None = None,
 ) -> History | None:
-    """What a machine measured; `None` when there is no such machine.
-
-    Raises `InvalidInputError` for a range or a number of points that cannot be answered, and
-    `UnavailableError` when only a file that cannot be read would hold the readings.
-    """
+    """What a machine measured; `None` when there is no such machine. Raises as `chart` does."""
     if await nodes.node(connection, scope, node_id) is None:
         return None
-    return await _history(connection, node_id, _checked(asked), cold)
+    return await chart(connection, node_id, asked, cold=cold)
 
 
 async def of_build(
@@ -125,7 +64,7 @@ async def of_build(
     cold: ColdTier | None = None,
 ) -> tuple[BuildRow, History] | None:
     """What the machine measured while a build ran; of `asked` the range is where to end when it
-    still runs. `None` when there is no such build; raises as `history` does."""
+    still runs. `None` when there is no such build; raises as `chart` does."""
     build = (await jobs.builds_by_ids(connection, scope, [build_id])).get(build_id)
     if build is None:
         return None
@@ -139,171 +78,8 @@ async def of_build(
         most=asked.most,
         build_id=build_id,
     )
-    return build, await _history(connection, build.node_id, _checked(span), cold)
+    return build, await chart(connection, build.node_id, span, cold=cold)
 
 
-def _checked(asked: Asked) -> Asked:
-    within("maxPoints", asked.most, 2, MOST_POINTS)
-    if not asked.since < asked.until:
-        raise InvalidInputError("the range ends before it begins", field="until")
-    if not 0 < len(asked.channels) <= MOST_CHANNELS:
-        raise InvalidInputError(f"1 to {MOST_CHANNELS} channels are wanted", field="channels")
-    return asked
-
-
-async def _history(
-    connection: Connection, node_id: str, asked: Asked, cold: ColdTier | None
-) -> History:
-    named = await _named(connection, node_id, asked.channels)
-    gaps = await fetch(
-        connection,
-        Gap,
-        "SELECT begun, ended, cause, readings FROM telemetry.gaps WHERE node_id = %(node)s"
-        " AND ended >= %(since)s AND begun < %(until)s ORDER BY begun, id LIMIT %(most)s",
-        {"node": node_id, "since": asked.since, "until": asked.until, "most": MOST_GAPS},
-    )
-    step, points = await _points(connection, node_id, named, asked, cold)
-    return History(
-        node_id=node_id,
-        since=asked.since,
-        until=asked.until,
-        step_ms=step,
-        series=[
-            drawn(channel, points.get(channel, []), gaps, step=step, most=asked.most)
-            for channel in sorted(named.values())
-        ],
-        gaps=gaps,
-    )
-
-
-async def _named(connection: Connection, node_id: str, wanted: Sequence[str]) -> Named:
-    rows = await connection.execute(
-        "SELECT id, channel FROM telemetry.series WHERE node_id = %(node)s"
-        " AND (channel = ANY(%(names)s) OR EXISTS (SELECT FROM unnest(%(begins)s::text[]) AS b"
-        " WHERE starts_with(channel, b))) ORDER BY channel LIMIT %(most)s",
-        {
-            "node": node_id,
-            "names": [each.replace("\0", "") for each in wanted],
-            "begins": [each.replace("\0", "") for each in wanted if each.endswith(".")],
-            "most": MOST_CHANNELS,
-        },
-    )
-    return dict(await rows.fetchall())
-
-
-Points = dict[str, list[Point]]
-
-
-async def _points(
-    connection: Connection, node_id: str, named: Named, asked: Asked, cold: ColdTier | None
-) -> tuple[int, Points]:
-    """The step (0 for readings) and the points by channel."""
-    if not named:
-        return 0, {}
-    if asked.resolution in (Resolution.AUTO, Resolution.RAW):
-        few = await _count(connection, named, asked) <= asked.most
-        found = await _readings(connection, node_id, named, asked, cold) if few else None
-        if found is not None and max(map(len, found.values()), default=0) <= asked.most:
-            return 0, {channel: points_of(readings) for channel, readings in found.items()}
-        if asked.resolution is Resolution.RAW:
-            raise InvalidInputError(
-                f"there are more than {asked.most} readings of a channel in this range",
-                field="resolution",
-                remedy="ask for a shorter range, or for resolution AUTO",
-            )
-    return await _rolled_up(connection, named, asked)
-
-
-async def _bounds(connection: Connection, named: Named) -> tuple[int, int]:
-    """When anything was measured: a long range with little in it need not be coarse."""
-    cursor = await connection.execute(
-        "SELECT coalesce(min(first_at), 0), coalesce(max(last_at), -1) FROM telemetry.series"
-        " WHERE id = ANY(%s::int[])",
-        [list(named)],
-    )
-    first, last = await cursor.fetchone() or (0, -1)
-    return first, last
-
-
-async def _count(connection: Connection, named: Named, asked: Asked) -> int:
-    return int(await _one(connection, _COUNT, _span(named, asked)))
-
-
-async def _readings(
-    connection: Connection, node_id: str, named: Named, asked: Asked, cold: ColdTier | None
-) -> dict[str, list[Reading]] | None:
-    """`None` when some lie in a file that cannot be read and a roll-up will do."""
-    more = {"node": node_id, "longest": LONGEST_MS, "build": asked.build_id}
-    cursor = await connection.execute(_CHUNKS.encode(), {**_span(named, asked), **more})
-    found = await asyncio.to_thread(_unpacked, await cursor.fetchall(), named, asked)
-    cursor = await connection.execute(
-        "SELECT path FROM telemetry.cold WHERE day > %(since)s - %(day)s AND day < %(until)s"
-        " AND %(node)s::uuid = ANY(nodes) ORDER BY day, part",
-        {"since": asked.since, "until": asked.until, "day": DAY_MS + LONGEST_MS, "node": node_id},
-    )
-    wanted = frozenset(named.values())
-    for (path,) in await cursor.fetchall():
-        try:
-            if cold is None:
-                raise UnavailableError(
-                    "the readings of that time are in files", remedy="install the extra: parquet"
-                )
-            part = await asyncio.to_thread(
-                cold.readings, path, node_id=node_id, asked=asked, channels=wanted
-            )
-        except UnavailableError:
-            if asked.resolution is Resolution.RAW:
-                raise
-            return None
-        for channel, readings in part.items():
-            found[channel].extend(readings)
-    for readings in found.values():
-        readings.sort(key=lambda reading: reading[0])
-    return found
-
-
-def _unpacked(
-    rows: Sequence[tuple[int, list[int], bytes]], named: Named, asked: Asked
-) -> defaultdict[str, list[Reading]]:
-    found: defaultdict[str, list[Reading]] = defaultdict(list)
-    for begun, series, stored in rows:
-        wanted = {code: named[one] for code, one in enumerate(series) if one in named}
-        t, c, v, q = decode(stored, begun=begun)
-        for at, code, value, worth in zip(t, c, v, q or bytes(len(t)), strict=True):
-            if code in wanted and asked.since <= at < asked.until:
-                found[wanted[code]].append((at, value, QUALITIES[worth]))
-    return found
-
-
-async def _rolled_up(connection: Connection, named: Named, asked: Asked) -> tuple[int, Points]:
-    """Roll-ups of 1 s are kept for days, those of 1 min for years: where the finer ones have gone,
-    the coarser ones answer."""
-    first, last = await _bounds(connection, named)
-    asked = replace(asked, since=max(asked.since, first), until=min(asked.until, last + 1))
-    span = _span(named, asked)
-    least = MINUTE_MS if asked.resolution is Resolution.MINUTE else SECOND_MS
-    step = step_for(asked.until - asked.since, most=asked.most, least=least)
-    if step < MINUTE_MS and not await _one(connection, _COVERED, span):
-        step = step_for(asked.until - asked.since, most=asked.most, least=MINUTE_MS)
-    table, base = ("seconds", SECOND_MS) if step < MINUTE_MS else ("minutes", MINUTE_MS)
-    statement = (_SELECT if step == base else _GROUP).format(table=table)
-    since = asked.since - asked.since % step
-    cursor = await connection.execute(statement.encode(), {**span, "since": since, "step": step})
-    points: defaultdict[str, list[Point]] = defaultdict(list)
-    for series, *point in await cursor.fetchall():
-        points[named[series]].append(Point(*point))
-    return step, points
-
-
-def _span(named: Named, asked: Asked) -> dict[str, Any]:
-    return {"series": list(named), "since": asked.since, "until": asked.until}
-
-
-async def _one(connection: Connection, statement: str, values: dict[str, Any]) -> Any:
-    cursor = await connection.execute(statement.encode(), values)
-    row = await cursor.fetchone()
-    return row[0] if row else None
-
-
-def _ms(moment: Any) -> int:
+def _ms(moment: datetime) -> int:
     return int(moment.timestamp() * 1000)

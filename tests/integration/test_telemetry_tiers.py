@@ -19,7 +19,7 @@ from ops.telemetry.cold import ColdFiles
 from ops.telemetry.parquet import DayFile
 from ops.telemetry.tiering import tier, verify
 from projections.querying import Connection as AsyncConnection
-from projections.telemetry import queries
+from projections.telemetry.charts import chart
 from projections.telemetry.known import load
 from projections.telemetry.partitions import DAY_MS, day_of, ensure
 from projections.telemetry.postgres import write
@@ -76,7 +76,7 @@ async def shown(database_url: str, folder: Path | None, **how: Any) -> History:
     )
     async with await AsyncConnection.connect(database_url) as connection:
         cold = ColdFiles(folder) if folder else None
-        return await queries._history(connection, NODE, asked, cold)
+        return await chart(connection, NODE, asked, cold=cold)
 
 
 async def test_a_moved_day_is_shown_as_it_was_and_a_second_move_finds_nothing(

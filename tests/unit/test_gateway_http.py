@@ -316,6 +316,7 @@ def _minimal(name: str, field: Any) -> str:
     values["NodeProfileInput"] = '{process: "fdm", materials: [], maxSize: {x: 1, y: 1, z: 1}}'
     values |= {"Position": '"1"', "Instant": '"2026-01-12T10:30:00Z"'}
     values |= {"AsOf": '{position: "1"}', "StoryOf": '{jobId: "1"}'}
+    values |= {"[String!]": '["x"]', "[ID!]": '["1"]'}
     needed = [
         f"{argument}: {values[str(given.type.of_type)]}"
         for argument, given in field.args.items()
