@@ -7,7 +7,12 @@ from dataclasses import dataclass, field
 from device_bridge.safety.policy import SafetyPolicy
 
 RISE_C = 2.0
+RISES = 3
+"""One reading after a gap may be of another heating altogether: so many in a row are none."""
+STEP_C = 0.2
 NEAR_C = 5.0
+CHAMBER = 5
+"""A chamber warms up so many times slower than a nozzle or a bed."""
 WARM_C = 80.0
 """A heater that is off may be warmed by its neighbour to less than this."""
 GRACE_S = 30.0
@@ -39,7 +44,8 @@ class Channel:
 
     target: float = 0.0
     actual: float = 0.0
-    lowest: float = 0.0
+    risen: int = 0
+    """How many readings in a row were beyond the bound, each above the one before."""
     rose_from: float = 0.0
     rose_at: float = 0.0
     at: float = 0.0
@@ -121,20 +127,19 @@ class HeatChecks:
             if target is None:
                 return []  # nobody said yet what it is told to do
             channel = self._channels[heater] = Channel(
-                target=target, lowest=actual, rose_from=actual, rose_at=now, at=now
+                target=target, actual=actual, rose_from=actual, rose_at=now, at=now
             )
         elif now > channel.at:
             channel.periods.append(now - channel.at)
         self._told.discard((heater, "SENSOR_STALE"))
         self._told.discard((heater, "HEAT_BLIND"))
         if target is not None and target != channel.target:
-            channel.target, channel.lowest = target, actual
+            channel.target, channel.risen = target, 0
             channel.rose_from, channel.rose_at = actual, now
-        channel.actual, channel.at = actual, now
-        channel.lowest = min(channel.lowest, actual)
+        before, channel.actual, channel.at = channel.actual, actual, now
         return [
             (heater, self._no_effect(heater, channel, now), "HEAT_NO_EFFECT"),
-            (heater, self._runaway(heater, channel), "HEAT_RUNAWAY"),
+            (heater, self._runaway(heater, channel, before), "HEAT_RUNAWAY"),
         ]
 
     def _no_effect(self, heater: str, channel: Channel, now: float) -> Finding | None:
@@ -142,7 +147,8 @@ class HeatChecks:
         if not heating or channel.actual >= channel.rose_from + RISE_C:
             channel.rose_from, channel.rose_at = channel.actual, now
             return None
-        if now - channel.rose_at <= self._policy().effect_s:
+        slowness = CHAMBER if heater.startswith("chamber") else 1
+        if now - channel.rose_at <= self._policy().effect_s * slowness:
             return None
         text = (
             f"{heater} is told to reach {channel.target:.0f} °C and stays at"
@@ -150,10 +156,13 @@ class HeatChecks:
         )
         return Finding(code="HEAT_NO_EFFECT", action="cool", text=text)
 
-    def _runaway(self, heater: str, channel: Channel) -> Finding | None:
-        margin = self._policy().margin_c
-        bound = channel.target + margin if channel.target > 0 else WARM_C
-        if channel.actual <= bound or channel.actual < channel.lowest + margin / 2:
+    def _runaway(self, heater: str, channel: Channel, before: float) -> Finding | None:
+        bound = channel.target + self._policy().margin_c if channel.target > 0 else WARM_C
+        if channel.actual <= bound or channel.actual < before - STEP_C:
+            channel.risen = 0
+        elif channel.actual > before + STEP_C:
+            channel.risen += 1
+        if channel.risen < RISES:
             return None
         text = f"{heater} rises to {channel.actual:.0f} °C, its target is {channel.target:.0f} °C"
         return Finding(code="HEAT_RUNAWAY", action="stop", text=text)

@@ -61,6 +61,12 @@ def test_cooling_down_to_a_lower_target_is_none() -> None:
     assert feed(watch, (-1.0, 240.0, 240.0), *falling) == []
 
 
+def test_one_hot_reading_after_a_gap_is_none() -> None:
+    watch = checks()
+    readings = [(0.0, 21.0, 0.0), (1.0, 116.0, 0.0), (2.0, 112.0, 0.0), (3.0, 108.0, 0.0)]
+    assert feed(watch, *readings) == []
+
+
 def test_a_nozzle_above_a_hot_bed_is_none() -> None:
     watch = checks()
     assert feed(watch, *[(float(s), 21.0 + s / 2, 0.0) for s in range(100)]) == []
