@@ -17,10 +17,12 @@ from device_bridge.protocols import (
     RunHandle,
     RunResult,
 )
+from domain.node.states import EmergencyStop
 
 PATIENCE_S = 30.0
 LOOK_S = 0.01
 SETTLE_S = 0.5
+PERSON = "certifier"
 
 
 class CheckFailedError(Exception):
@@ -95,6 +97,15 @@ class Bench:
         for driver in self._drivers:
             with contextlib.suppress(DeviceError):
                 await driver.disconnect()
+
+    async def make_safe(self) -> None:
+        """Before a machine of flesh and steel is left: nothing runs, holds or is hot on it."""
+        if self.driver.get_status().emergency_stop is EmergencyStop.TRIGGERED:
+            await self.driver.clear_fault(PERSON)
+        with contextlib.suppress(DeviceError):  # nothing runs
+            await self.driver.cancel()
+        with contextlib.suppress(DeviceError):  # not connected, or nothing to switch off
+            await self.driver.heat_off()
 
 
 @asynccontextmanager

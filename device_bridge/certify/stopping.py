@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from time import monotonic
 
-from device_bridge.certify.bench import Bench, CheckFailedError, require, until
+from device_bridge.certify.bench import PERSON, Bench, CheckFailedError, require, until
 from device_bridge.certify.check import Check
 from device_bridge.errors import DeviceError, EmergencyLatchedError
 from device_bridge.protocols import EStopReceipt
@@ -13,7 +13,6 @@ STOP_MS = 100.0
 ATTEMPTS = 3
 """A loaded computer may spoil one measurement; a driver that queues its stop fails them all."""
 FLOOD_S = 5.0
-PERSON = "certifier"
 
 
 async def stop_while_blocked(bench: Bench) -> str:

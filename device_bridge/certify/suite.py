@@ -72,7 +72,7 @@ async def certify_machine(
         elif reason := spec.exempt.get(check.name):
             yield Verdict(name=check.name, state=State.EXEMPT, text=reason, seconds=0.0)
         else:
-            verdict = await _verdict(spec, peer, check, folder)
+            verdict = await _verdict(spec, peer, check, folder, real=True)
             yield verdict
             if check.name == "identity" and verdict.state is State.FAILED:
                 return
@@ -108,14 +108,16 @@ def _wanted(spec: DriverSpec, only: frozenset[str]) -> list[Check]:
     return [check for check in checks_for(spec) if not only or check.name in only]
 
 
-async def _verdict(spec: DriverSpec, peer: Peer, check: Check, folder: Path) -> Verdict:
+async def _verdict(
+    spec: DriverSpec, peer: Peer, check: Check, folder: Path, *, real: bool = False
+) -> Verdict:
     if lacking := [need for need in check.needs if not _has(peer, need)]:
         text = f"the machine offers no {', '.join(lacking)}"
         return Verdict(name=check.name, state=State.SKIPPED, text=text, seconds=0.0)
     started = monotonic()
     state, text = State.FAILED, ""
     try:
-        async with _bench(spec, peer, folder) as bench, asyncio.timeout(LONGEST_S):
+        async with _bench(spec, peer, folder, real=real) as bench, asyncio.timeout(LONGEST_S):
             text = await check.run(bench)
         state = State.PASSED
     except CheckFailedError as failure:
@@ -130,7 +132,7 @@ async def _verdict(spec: DriverSpec, peer: Peer, check: Check, folder: Path) -> 
 
 
 @asynccontextmanager
-async def _bench(spec: DriverSpec, peer: Peer, folder: Path) -> AsyncIterator[Bench]:
+async def _bench(spec: DriverSpec, peer: Peer, folder: Path, *, real: bool) -> AsyncIterator[Bench]:
     """A bench that is cleared away; what escaped from the driver meanwhile fails the check."""
     async with watched() as escaped:
         bench = Bench(spec, peer, folder)
@@ -138,6 +140,9 @@ async def _bench(spec: DriverSpec, peer: Peer, folder: Path) -> AsyncIterator[Be
             yield bench
         finally:
             with contextlib.suppress(Exception):  # the check has its own verdict by now
+                if real:
+                    await bench.make_safe()
+            with contextlib.suppress(Exception):
                 await bench.close()
     if escaped:
         raise CheckFailedError(f"an exception escaped: {escaped[0]}")

@@ -15,9 +15,17 @@ import pytest
 
 from device_bridge.certify.bench import Bench
 from device_bridge.certify.check import State, Verdict
-from device_bridge.certify.suite import CHECKS, certify, claims_too_much, earned
+from device_bridge.certify.suite import (
+    CHECKS,
+    certify,
+    certify_machine,
+    claims_too_much,
+    earned,
+)
 from device_bridge.drivers.catalogue import driver_named
 from device_bridge.drivers.spec import DriverSpec
+from device_bridge.machines import MachineConfig
+from device_bridge.virtual.machine import MachinePlan, VirtualMachine
 from tests.integration.bad_drivers import FAULTS, Liar
 
 Running = subprocess.Popen[str]
@@ -40,17 +48,17 @@ def certified(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Ru
     """Every driver of ours through the whole suite, beside the other tests: mostly it waits."""
     home = tmp_path_factory.mktemp("home")
     with contextlib.ExitStack() as stack:
-        yield {
-            name: stack.enter_context(
-                subprocess.Popen(
-                    bridge_words(home, "certify", name, "--json"),
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.DEVNULL,
-                    text=True,
-                )
+        running: dict[str, Running] = {}
+        for name in SERVED:
+            process = subprocess.Popen(
+                bridge_words(home, "certify", name, "--json"),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                text=True,
             )
-            for name in SERVED
-        }
+            running[name] = stack.enter_context(process)
+            stack.callback(process.kill)
+        yield running
 
 
 def test_a_driver_that_lies_fails_every_check(
@@ -109,6 +117,63 @@ def test_the_worked_example_of_the_handbook_is_found_and_passes(tmp_path: Path) 
     refused = cli(tmp_path, "certify", "broken")
     assert refused.returncode != 0
     assert "nothing_like_this" in refused.stderr
+
+
+@pytest.mark.parametrize("moves", [False, True], ids=["standing still", "moving"])
+async def test_a_real_machine_moves_only_when_it_may_and_is_left_safe(
+    tmp_path: Path, moves: bool
+) -> None:
+    machine = VirtualMachine(MachinePlan(name="m1", dialect="marlin", speed=4), folder=tmp_path)
+    machine.start()
+    config = MachineConfig(
+        node_id="n1", name="m1", dialect="marlin", port=machine.address, virtual=True
+    )
+    program = "M104 S60\n" + "".join(f"G1 X{n % 50} F6000\n" for n in range(1, 300))
+    found: dict[str, Verdict] = {}
+    try:
+        async for verdict in certify_machine(
+            driver_named("marlin"), config, tmp_path, program=program, moves=moves
+        ):
+            found[verdict.name] = verdict
+    finally:
+        machine.stop()
+    assert [v for v in found.values() if v.state is State.FAILED] == []
+    assert (machine.ledger.counts.starts > 0) is moves
+    assert (found["pause-holds"].state is State.PASSED) is moves
+    assert (found["stop-latches"].state is State.PASSED) is moves
+    assert found["identity"].state is State.PASSED
+    assert found["loss-told-once"].state is State.SKIPPED
+    assert machine.firmware.body.heaters["hotend0"].target_c == 0
+
+
+async def test_what_a_check_leaves_running_on_a_real_machine_is_ended(tmp_path: Path) -> None:
+    machine = VirtualMachine(MachinePlan(name="m1", dialect="marlin"), folder=tmp_path)
+    machine.start()
+    config = MachineConfig(
+        node_id="n1", name="m1", dialect="marlin", port=machine.address, virtual=True
+    )
+    program = "M104 S60\n" + "".join(f"G1 X{n % 50} F3600\n" for n in range(1, 9000))
+    try:
+        found = certify_machine(
+            driver_named("marlin"),
+            config,
+            tmp_path,
+            program=program,
+            moves=True,
+            only=frozenset({"resume-goes-on"}),
+        )
+        assert [verdict.state async for verdict in found] == [State.PASSED]
+        assert machine.firmware.body.heaters["hotend0"].target_c == 0
+    finally:
+        machine.stop()
+
+
+async def test_a_machine_that_does_not_answer_is_said_so_once(tmp_path: Path) -> None:
+    config = MachineConfig(node_id="n1", name="m1", dialect="marlin", port=str(tmp_path / "no"))
+    spec = driver_named("marlin")
+    found = [v async for v in certify_machine(spec, config, tmp_path, program="", moves=False)]
+    assert [(v.name, v.state) for v in found] == [("identity", State.FAILED)]
+    assert "cannot be opened" in found[0].text
 
 
 def bridge_words(home: Path, *words: str) -> list[str]:
