@@ -49,6 +49,13 @@ FIELDS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType({
     "gcode_move": ("speed_factor",),
     "motion_report": ("live_position", "live_velocity"),
 })  # fmt: skip
+FORBIDDEN: Final = frozenset({
+    "FIRMWARE_RESTART", "FORCE_MOVE", "REBOOT_MACHINE", "RESTART", "RUN_SHELL_COMMAND",
+    "SAVE_CONFIG", "SDCARD_PRINT_FILE", "SDCARD_RESET_FILE", "SET_KINEMATIC_POSITION",
+    "SHUTDOWN_MACHINE",
+})  # fmt: skip
+"""Klipper's own words that restart it, keep settings, start files, lie about where the tool is or
+run programs on its computer."""
 HEATER_FIELDS: Final = ("temperature", "target")
 
 

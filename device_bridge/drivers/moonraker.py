@@ -45,6 +45,8 @@ STATE = dict.fromkeys(("webhooks", "print_stats", "virtual_sdcard"))
 class MoonrakerPrinter(RemoteDriver[MoonrakerState]):
     """A Klipper printer. Its files, its state and its history are Moonraker's."""
 
+    forbidden = klipper.FORBIDDEN
+
     def __init__(self, url: str, *, api_key: str = "", start_s: float = 60.0) -> None:
         super().__init__(MoonrakerState(), start_s=start_s)
         self._wire = MoonrakerWire(url, api_key=api_key, heard=self._hear, broken=self._lose)
@@ -114,10 +116,12 @@ class MoonrakerPrinter(RemoteDriver[MoonrakerState]):
         await self._script("TURN_OFF_HEATERS", reply_s=HOLD_S)
 
     async def emergency_stop(self) -> EStopReceipt:
-        """On a websocket of its own, else by HTTP; Klipper's word confirms it, not the answer."""
-        if self._receipt is not None and self._receipt.confirmed:
-            return self._receipt
+        """On a websocket of its own, else by HTTP; Klipper's word confirms it, not the answer.
+
+        Sent anew each time: somebody may have restarted Klipper at the machine since the last.
+        """
         started = monotonic()
+        self._state.halted.clear()
         loop = asyncio.get_running_loop()
         self._stopping = loop.create_task(self._send_stop())
         self._state.latched = True
@@ -177,6 +181,9 @@ class MoonrakerPrinter(RemoteDriver[MoonrakerState]):
         answer = await self._wire.call("printer.objects.query", {"objects": STATE})
         self._state.fold(_status_in(answer))
         return self._state.job
+
+    async def _discard(self, name: str) -> None:
+        await self._wire.call("server.files.delete_file", {"path": f"gcodes/{name}"})
 
     async def _recall(self, name: str) -> RemoteJob | None:
         params = {"limit": HISTORY_LENGTH, "order": "desc"}

@@ -70,14 +70,14 @@ class MoonrakerWire:
         """Store a file among Klipper's; its digest is checked there. Starts nothing."""
         digest = await asyncio.to_thread(_digest, program)
         form = {"root": "gcodes", "checksum": digest, "print": "false"}
-        content = await asyncio.to_thread(program.read_bytes)
         async with HttpLink(self._base, headers=self._headers, timeout_s=UPLOAD_S) as link:
-            await link.ask(
-                "POST",
-                "/server/files/upload",
-                data=form,
-                files={"file": (name, content, "application/octet-stream")},
-            )
+            with await asyncio.to_thread(program.open, "rb") as content:
+                await link.ask(
+                    "POST",
+                    "/server/files/upload",
+                    data=form,
+                    files={"file": (name, content, "application/octet-stream")},
+                )
 
     async def stop(self) -> None:
         """Send the emergency stop: on its own websocket, else by HTTP on a new connection.

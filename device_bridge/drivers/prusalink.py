@@ -182,6 +182,9 @@ class PrusaLinkPrinter(RemoteDriver[MachineState]):
         finally:
             self._wake.set()
 
+    async def _discard(self, name: str) -> None:
+        await self._wire.delete(name)
+
     async def _look(self) -> RemoteJob:
         job = await self._wire.job()  # first: when it is over, the status below says so, too
         answer = await self._wire.status()

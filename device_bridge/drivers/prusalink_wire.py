@@ -82,6 +82,10 @@ class PrusaLinkWire:
         """Print a stored file; 409 when something is on the printer."""
         await self._ask("POST", self._path(name))
 
+    async def delete(self, name: str) -> None:
+        """Take a file off its place."""
+        await self._ask("DELETE", self._path(name))
+
     async def end_job_now(self) -> bool:
         """End whatever job there is, on a connection of its own; False when there is none."""
         async with self._new(STOP_S) as link:

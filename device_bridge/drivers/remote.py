@@ -8,6 +8,7 @@ connects again, the driver looks for its file and follows it to the end. It neve
 """
 
 import asyncio
+import contextlib
 from abc import abstractmethod
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ from device_bridge.dialects.remote_job import Phase, RemoteJob, file_name
 from device_bridge.drivers.base import Driver, State
 from device_bridge.drivers.remote_run import RemoteRun
 from device_bridge.errors import (
+    BadProgramError,
     DeviceError,
     LinkLostError,
     MachineBusyError,
@@ -37,12 +39,15 @@ class RemoteDriver(Driver[State]):
     """What every machine with its own store of programs has in common."""
 
     continues_without_host = True
+    forbidden: frozenset[str] = frozenset()
+    """Words that no program for this kind of machine may begin a line with."""
 
     def __init__(self, state: State, *, start_s: float = START_S) -> None:
         super().__init__(state)
         self._print: RemoteRun | None = None
         self._start_s = start_s
         self._doubts: asyncio.Task[None] | None = None
+        self._overdue: asyncio.TimerHandle | None = None
 
     @abstractmethod
     async def _store(self, name: str, program: Path) -> None:
@@ -60,6 +65,9 @@ class RemoteDriver(Driver[State]):
     async def _look(self) -> RemoteJob:
         """Ask the machine, not a memory, what is on it now."""
 
+    async def _discard(self, name: str) -> None:
+        """Take a file off the machine whose build is finished, so that its card never fills."""
+
     async def _recall(self, name: str) -> RemoteJob | None:
         """What the machine's own history says of a file that is not on it any more."""
         return None
@@ -70,9 +78,10 @@ class RemoteDriver(Driver[State]):
         ``beginning`` comes after the file lies on the machine and before the order to start.
         """
         self._require_ready()
-        survey = await asyncio.to_thread(gcode.survey, job.program, longest=LONGEST_LINE)
+        survey = await asyncio.to_thread(self._inspect, job.program)
         name = file_name(job.build_id)
         await self._refuse_known(name)
+        await self._tidy()
         await self._store(name, job.program)
         self._require_ready()
         if beginning is not None:
@@ -112,6 +121,20 @@ class RemoteDriver(Driver[State]):
         if execution not in READY:
             raise MachineBusyError(f"the machine is {execution} with something else")
 
+    def _inspect(self, program: Path) -> gcode.Survey:
+        """Read the program once. Raises ``BadProgramError``."""
+        for command in gcode.commands(program, longest=LONGEST_LINE) if self.forbidden else ():
+            word = command.split(maxsplit=1)[0].upper()
+            if word in self.forbidden:
+                raise BadProgramError(f"{word} may not stand in a program")
+        return gcode.survey(program, longest=LONGEST_LINE)
+
+    async def _tidy(self) -> None:
+        done = self._print
+        if done is not None and done.finished:
+            with contextlib.suppress(DeviceError, TimeoutError):
+                await self._discard(done.file_name)
+
     async def _refuse_known(self, name: str) -> None:
         """The machine's own memory is the last guard against a second start."""
         if await self._find(name) is not None:
@@ -144,7 +167,7 @@ class RemoteDriver(Driver[State]):
                 raise
         finally:
             starting.cancel()
-        self._doubt(after_s=self._start_s)
+        self._overdue = asyncio.get_running_loop().call_later(self._start_s, self._expect, run)
 
     async def _until(self, holds: Callable[[], bool], *, within_s: float) -> None:
         """Wait for a fact that the machine's reports bring. Raises ``LinkLostError`` when they
@@ -167,7 +190,7 @@ class RemoteDriver(Driver[State]):
             return
         if found.file_name != run.file_name or found.phase is Phase.NONE:
             if run.seen and found.phase is not Phase.UNKNOWN:
-                self._doubt(after_s=0.0)
+                self._doubt()
             return
         if (progress := run.saw(found)) is not None:
             self._state.tell(progress)
@@ -187,20 +210,19 @@ class RemoteDriver(Driver[State]):
             cause = "EMERGENCY_STOP" if self._triggered else reason
             self._print.end(outcome, reason=cause, native_text=text)
 
-    def _doubt(self, *, after_s: float) -> None:
-        """Look again later: the program was not named by then, or not any more."""
-        if self._doubts is None or self._doubts.done():
-            self._doubts = asyncio.get_running_loop().create_task(self._reconsider(after_s))
+    def _expect(self, run: RemoteRun) -> None:
+        """The machine should have named the program by now."""
+        if run is self._print and not run.seen:
+            self._doubt()
 
-    async def _reconsider(self, after_s: float) -> None:
-        await asyncio.sleep(after_s)
-        run = self._print
-        if run is None or run.over or (after_s and run.seen):
-            return
-        try:
+    def _doubt(self) -> None:
+        """The program is not named, or not any more: ask the machine and its memory."""
+        if self._doubts is None or self._doubts.done():
+            self._doubts = asyncio.get_running_loop().create_task(self._reconsider())
+
+    async def _reconsider(self) -> None:
+        with contextlib.suppress(DeviceError, TimeoutError):  # the next connection asks again
             await self._reconcile()
-        except (DeviceError, TimeoutError):
-            return  # the next connection asks again
 
     async def _reconcile(self) -> None:
         """Compare the run with what the machine says now. Never guesses: no word is unknown."""
@@ -220,6 +242,9 @@ class RemoteDriver(Driver[State]):
         if self._doubts is not None:
             self._doubts.cancel()
             self._doubts = None
+        if self._overdue is not None:
+            self._overdue.cancel()
+            self._overdue = None
 
     def _lose(self, error: DeviceError) -> None:
         """The link is gone, told once; the run is not: the machine goes on alone."""

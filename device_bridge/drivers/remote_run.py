@@ -34,6 +34,11 @@ class RemoteRun:
         """Whether the result is known."""
         return self._result.done()
 
+    @property
+    def finished(self) -> bool:
+        """It ended well."""
+        return self._result.done() and self._result.result().outcome == "finished"
+
     def saw(self, found: RemoteJob) -> Progressed | None:
         """The machine named this program; the progress to tell when it went on."""
         before, self.seen = self.lines_done, True

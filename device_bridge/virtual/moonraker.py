@@ -23,9 +23,7 @@ REPLY_S = 0.004
 PAUSE_S = 0.16
 STOP_REPLY_S = 0.05
 VERSION = "v0.11.0-virtual"
-MOVING = frozenset({
-    "printer.print.start", "printer.print.resume", "printer.gcode.script",
-})  # fmt: skip
+MOVING = frozenset({"printer.print.start", "printer.print.resume", "printer.gcode.script"})
 
 
 class VirtualMoonraker:
@@ -122,6 +120,7 @@ class VirtualMoonraker:
             "server.connection.identify": self._identify,
             "server.info": self._server_info,
             "server.history.list": self._history,
+            "server.files.delete_file": lambda: self._delete(str(params.get("path", ""))),
             "printer.info": self._printer_info,
             "printer.objects.list": self._list,
             "printer.print.start": lambda: self._start(str(params.get("filename", ""))),
@@ -160,6 +159,12 @@ class VirtualMoonraker:
 
     async def _history(self) -> dict[str, Any]:
         return {"count": len(self.klipper.history), "jobs": self.klipper.history}
+
+    async def _delete(self, path: str) -> dict[str, Any]:
+        name = path.removeprefix("gcodes/")
+        if self.klipper.printer.files.pop(name, None) is None:
+            raise RefusedByKlipperError(f"File {name} does not exist", 404)
+        return {"action": "delete_file", "item": {"path": name, "root": "gcodes"}}
 
     async def _list(self) -> dict[str, Any]:
         self.klipper.demand_host()

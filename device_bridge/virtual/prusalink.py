@@ -185,8 +185,11 @@ class VirtualPrusaLink:
             self.orders.append("upload")
             self.printer.files[name] = request.body
             return Answer(status=201)
-        if request.method != "POST" or name not in self.printer.files:
+        if name not in self.printer.files:
             return Answer(status=404, body=b"File not found")
+        if request.method == "DELETE":
+            self.printer.files.pop(name)
+            return NOTHING
         if self.printer.busy:
             return Answer(status=409, body=b"Printer is busy")
         self.orders.append("start")

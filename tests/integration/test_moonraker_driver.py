@@ -75,6 +75,31 @@ async def test_a_second_start_is_refused_while_it_prints_and_after_it_has(tmp_pa
         with pytest.raises(MachineBusyError, match="already been started"):  # by the history
             await driver.execute_job(job(tmp_path, moves(SHORT)))
         assert machine.klipper.printer.starts == 2
+        assert list(machine.klipper.printer.files) == ["b2.gcode"]  # the card never fills
+
+
+@pytest.mark.parametrize("word", ["SAVE_CONFIG", "run_shell_command CMD=x", "FORCE_MOVE X=1"])
+async def test_what_klipper_must_not_be_told_is_refused_before_anything_is_sent(
+    tmp_path: Path, word: str
+) -> None:
+    async with klipper(tmp_path) as (machine, driver):
+        await driver.connect()
+        with pytest.raises(BadProgramError, match=word.split()[0].upper()):
+            await driver.execute_job(job(tmp_path, f"G90\n{word}\nG1 X1\n"))
+        assert not machine.orders
+
+
+async def test_a_second_stop_is_sent_again_to_a_klipper_that_was_restarted_meanwhile(
+    tmp_path: Path,
+) -> None:
+    async with klipper(tmp_path) as (machine, driver):
+        await driver.connect()
+        assert (await driver.emergency_stop()).confirmed
+        machine.klipper.host = "ready"  # somebody restarted it at the machine
+        assert (await driver.emergency_stop()).confirmed
+        assert machine.klipper.host == "shutdown"
+        machine.klipper.host = "disconnected"
+        assert not (await driver.emergency_stop()).confirmed
 
 
 async def test_what_somebody_else_prints_is_left_alone(tmp_path: Path) -> None:
