@@ -12,6 +12,7 @@ from device_bridge.machines import MachineConfig, read_machines, write_machines
 from domain.shared.errors import InvalidInputError
 from ops.cli.bridge_certify import certify_driver
 from ops.cli.bridge_drivers import given_options, list_drivers, shown_machine
+from ops.cli.bridge_safety import safety
 from ops.cli.bridge_stop import stop
 from ops.cli.homes import Home
 from ops.cli.reach import AsJson, Polite, show
@@ -140,3 +141,4 @@ def _file(home: Path | None) -> Path:
 
 
 app.command("stop")(stop)
+app.command("safety")(safety)

@@ -36,6 +36,7 @@ TAIL = "subscription($after: Position) { eventTail(afterSequence: $after) { posi
 NODES = "{ nodes { edges { node { id connected stopped emergencyStop execution } } } }"
 STOP = """mutation($id: ID!) { emergencyStop(nodeId: $id) {
   receipt { confirmed nativeText roundTripMs } problems { __typename message } } }"""
+STOP_ALL = """mutation { emergencyStopAll { problems { code } stops { nodeId outcome } } }"""
 CLEAR = "mutation($id: ID!) { clearEmergencyStop(nodeId: $id) { position problems { code } } }"
 
 
@@ -98,6 +99,11 @@ def test_an_emergency_stop_halts_every_kind_of_machine_and_stays_until_it_is_cle
     ):
         assert time.monotonic() < until + 30, "the bridge still holds a machine latched"
         time.sleep(0.05)
+    fleet = admin.execute(STOP_ALL)["emergencyStopAll"]
+    assert fleet["problems"] == []
+    assert {stop["nodeId"]: stop["outcome"] for stop in fleet["stops"]} == dict.fromkeys(
+        shop, "CONFIRMED"
+    )
 
 
 def test_a_killed_database_is_unavailable_for_a_moment_and_no_longer(
