@@ -4,18 +4,15 @@ Roll-ups are merged, never replaced, so that a message that comes late or out of
 where it belongs; that none is counted twice is the writer's part.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from domain.telemetry.messages import Batch
 
 SECOND_MS: Final = 1000
 MINUTE_MS: Final = 60_000
-
-
-_CODES: Final = 256
-"""More than a message has channels."""
 
 
 class Rollup(NamedTuple):
@@ -54,9 +51,9 @@ def seconds(batches: Iterable[tuple[Batch, Sequence[int]]]) -> Rollups:
     """Roll-ups of 1 s over messages, each with the series of its channels."""
     found: Rollups = {}
     for batch, series in batches:
-        for key, rollup in _rolled(batch).items():
-            second, code = divmod(key, _CODES)
-            _add(found, (series[code], second * SECOND_MS), rollup)
+        for code, (times, values) in enumerate(_by_channel(batch)):
+            for at, rollup in _rolled(times, values):
+                _add(found, (series[code], at), rollup)
     return found
 
 
@@ -73,18 +70,32 @@ def _add(found: Rollups, place: Place, rollup: Rollup) -> None:
     found[place] = rollup if known is None else known.merged(rollup)
 
 
-def _rolled(batch: Batch) -> dict[int, Rollup]:
-    """By `second * _CODES + index of the channel`: one whole number is the cheapest key."""
+def _rolled(times: Sequence[int], values: Sequence[float]) -> Iterator[tuple[int, Rollup]]:
+    """One channel's readings, the earliest first, cut into seconds."""
+    begin = 0
+    while begin < len(times):
+        at = times[begin] - times[begin] % SECOND_MS
+        end = bisect_left(times, at + SECOND_MS, begin)
+        group = values[begin:end]
+        yield (
+            at,
+            Rollup(min(group), max(group), sum(group), end - begin, group[-1], times[end - 1]),
+        )
+        begin = end
+
+
+def _by_channel(batch: Batch) -> list[tuple[Sequence[int], Sequence[float]]]:
+    """Times and values of the good readings of each channel, the earliest first."""
     times, codes, values = _in_order(batch)
-    keys = [at // SECOND_MS * _CODES + code for at, code in zip(times, codes, strict=True)]
-    groups: defaultdict[int, list[float]] = defaultdict(list)
-    for key, value in zip(keys, values, strict=True):
-        groups[key].append(value)
-    last_at = dict(zip(keys, times, strict=True))
-    return {
-        key: Rollup(min(group), max(group), sum(group), len(group), group[-1], last_at[key])
-        for key, group in groups.items()
-    }
+    width = len(batch.channels)
+    if width and codes == array("B", range(width)) * (len(times) // width):
+        # every moment has all channels in their order, as a bridge takes them: cut, do not sort
+        return [(times[code::width], values[code::width]) for code in range(width)]
+    found: list[tuple[list[int], list[float]]] = [([], []) for _ in range(width)]
+    for at, code, value in zip(times, codes, values, strict=True):
+        found[code][0].append(at)
+        found[code][1].append(value)
+    return list(found)
 
 
 def _in_order(batch: Batch) -> tuple[Sequence[int], Sequence[int], Sequence[float]]:
