@@ -34,6 +34,8 @@ STAND_BY_S: Final = 2.0
 LONGEST_PAUSE_S: Final = 5.0
 _NOBODY: Final = ""
 _AWAY: Final = (psycopg.OperationalError, psycopg.InterfaceError, UnavailableError)
+_NOT_ITS_FAULT: Final = (*_AWAY, TelemetryFencedError)
+"""What a message cannot bring about."""
 
 log = structlog.get_logger()
 
@@ -91,12 +93,13 @@ class Ingest:
         found = self._stream.read(known.position, MOST_MESSAGES)
         if not found:
             return 0
-        batches, refusals = read(found)
         try:
+            batches, refusals = read(found)
             self._write(connection, known, found[-1].sequence, batches, refusals)
-        except (psycopg.DataError, psycopg.IntegrityError) as error:
+        except _NOT_ITS_FAULT:
+            raise
+        except Exception as error:
             log.warning("telemetry is written one by one", problem=str(error).strip())
-            self._known = None
             self._one_by_one(connection, found)
         return len(found)
 
@@ -108,8 +111,8 @@ class Ingest:
             log.warning("telemetry waits", problem=str(error).strip())
         except TelemetryFencedError as error:
             log.warning("telemetry is taken in elsewhere", problem=error.message)
-        except psycopg.Error as error:
-            log.error("telemetry cannot be written", problem=str(error).strip())
+        except Exception:
+            log.exception("telemetry cannot be taken in")
         else:
             self._pause = 0.05
             return taken
@@ -163,13 +166,16 @@ class Ingest:
             raise
 
     def _one_by_one(self, connection: Connection, found: Sequence[RawEvent]) -> None:
+        """Whatever a message does, the others go on: the one at fault is counted."""
         for raw in found:
             known = self._load(connection)
-            batches, refusals = read([raw])
             try:
+                batches, refusals = read([raw])
                 self._write(connection, known, raw.sequence, batches, refusals)
-            except (psycopg.DataError, psycopg.IntegrityError) as error:
-                refusal = _refusal(raw, batches[0].node_id if batches else _NOBODY, str(error))
+            except _NOT_ITS_FAULT:
+                raise
+            except Exception as error:
+                refusal = _refusal(raw, _node_of(raw.subject), f"{type(error).__name__}: {error}")
                 known = self._load(connection)
                 self._write(connection, known, raw.sequence, (), [refusal])
 

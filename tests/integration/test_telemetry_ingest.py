@@ -17,6 +17,7 @@ import orjson
 import psycopg
 import pytest
 
+from domain.telemetry.messages import Batch
 from ops.eventstore.client import Client
 from ops.messaging.connection import address, nats_options
 from ops.messaging.server import EmbeddedNats
@@ -25,6 +26,8 @@ from ops.projecting.places import Connection
 from ops.settings import Settings
 from ops.telemetry.ingest import Ingest
 from ops.telemetry.stream import TelemetryStream
+from projections.telemetry import postgres
+from projections.telemetry.chunks import encode
 from tests.projecting import migrated
 from tests.telemetry import HOT_END, NODE, told
 
@@ -141,6 +144,24 @@ def test_what_is_published_twice_and_out_of_order_counts_once(installed: Setting
             "SELECT cause, first_seq, last_seq, begun < ended FROM telemetry.gaps"
         ).fetchall()
         assert gaps == [("MISSING", 6, 6, True)]
+
+
+def test_a_message_that_breaks_the_writer_is_counted_and_the_others_are_kept(
+    installed: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(batch: Batch) -> bytes:
+        if batch.seq == 2:
+            raise ZeroDivisionError
+        return encode(batch)
+
+    monkeypatch.setattr(postgres, "encode", broken)
+    publish(installed, message(1), message(2), message(3))
+    with psycopg.connect(str(installed.database_url), autocommit=True) as connection:
+        with running(installed):
+            until(lambda: position(connection) == 3)
+        assert counted(connection) == (6, 6)
+        refused = connection.execute("SELECT fault, number, detail FROM telemetry.refused")
+        assert refused.fetchall() == [("UNSTORABLE", 1, "ZeroDivisionError: ")]
 
 
 def test_a_message_that_says_what_was_dropped_leaves_a_gap(installed: Settings) -> None:
