@@ -37,7 +37,7 @@ def test_rows_do_not_depend_on_how_events_were_batched(
     events = busy_shop(12).events
     project(connection, events)
     at_once = dumped(connection)
-    connection.execute("DROP SCHEMA imewe CASCADE")
+    connection.execute("DROP SCHEMA imewe, telemetry CASCADE")
     for each in CATALOGUE:
         connection.execute(f"DROP SCHEMA {each.name}_v{each.version} CASCADE".encode())
     with migrated(database_url) as again:

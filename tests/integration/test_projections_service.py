@@ -137,7 +137,7 @@ def test_kills_and_restarts_lose_and_repeat_nothing(
             events = LogReader.through_import(client)
             everything = events.read(0, 5000)
             events.close()
-        connection.execute("DROP SCHEMA imewe CASCADE")
+        connection.execute("DROP SCHEMA imewe, telemetry CASCADE")
         for each in CATALOGUE:
             connection.execute(f"DROP SCHEMA {each.name}_v{each.version} CASCADE".encode())
     with migrated(database_url) as connection:
