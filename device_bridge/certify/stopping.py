@@ -13,6 +13,7 @@ STOP_MS = 100.0
 ATTEMPTS = 3
 """A loaded computer may spoil one measurement; a driver that queues its stop fails them all."""
 FLOOD_S = 5.0
+AWAY_S = 10.0
 
 
 async def stop_while_blocked(bench: Bench) -> str:
@@ -59,6 +60,8 @@ async def stop_latches(bench: Bench) -> str:
 
 async def stop_disconnected(bench: Bench) -> str:
     """Without a link no stop is confirmed, and that is said at once."""
+    if bench.peer.unplug is not None:
+        bench.peer.unplug(AWAY_S)  # a driver may have a way of its own for a stop
     started = monotonic()
     try:
         receipt = await bench.driver.emergency_stop()

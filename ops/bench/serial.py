@@ -38,7 +38,7 @@ def run(
     """Measure in ``folder``; the first round of each sender warms up and does not count."""
     folder.mkdir(parents=True, exist_ok=True)
     rival = environment(folder / "printcore", PEERS["printcore"])
-    return [_duel(folder, rival, rounds=rounds, lines=lines), _bad_wire(folder, bad_lines)]
+    return [_duel(folder, rival, rounds=rounds, lines=lines), bad_wire(folder, bad_lines)]
 
 
 def _duel(folder: Path, rival: str, *, rounds: int, lines: int) -> BenchResult:
@@ -68,7 +68,8 @@ def _duel(folder: Path, rival: str, *, rounds: int, lines: int) -> BenchResult:
     )
 
 
-def _bad_wire(folder: Path, lines: int) -> BenchResult:
+def bad_wire(folder: Path, lines: int) -> BenchResult:
+    """One program over a wire that loses 1 % of its lines. Raises ``TimeoutError`` on a stall."""
     program = _program(folder / "bad.gcode", lines)
     with printer_process(folder, (sys.executable, lossy(LOSSES))) as port:
         seconds = asyncio.run(_survive(port, program))

@@ -70,7 +70,7 @@ while True:
 """
 
 PRINTCORE_SENDER = """
-import sys, threading, time
+import os, sys, threading, time
 from printrun import gcoder
 from printrun.printcore import printcore
 
@@ -90,5 +90,5 @@ core.startprint(gcoder.LightGCode(lines))
 if not ended.wait(300):
     sys.exit("printcore did not finish")
 print(time.perf_counter() - begun, flush=True)
-core.disconnect()
+os._exit(0)  # its disconnect may join a thread that it has not started yet
 """
