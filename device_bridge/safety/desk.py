@@ -22,7 +22,7 @@ Stop = Callable[[str, str], Awaitable[list[dict[str, Any]]]]
 @contextlib.asynccontextmanager
 async def open_desk(folder: Path, stop: Stop) -> AsyncIterator[None]:
     """Answer until the block ends. ``stop`` takes a node id, or ``all``, and who asks."""
-    listener = await asyncio.to_thread(_listener, folder)
+    listener = _listener(folder)  # not in a thread: who is cancelled meanwhile would not close it
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, ValueError):
@@ -32,7 +32,11 @@ async def open_desk(folder: Path, stop: Stop) -> AsyncIterator[None]:
             await writer.drain()
         writer.close()
 
-    server = await asyncio.start_unix_server(answer, sock=listener, limit=LONGEST)
+    try:
+        server = await asyncio.start_unix_server(answer, sock=listener, limit=LONGEST)
+    except BaseException:
+        listener.close()
+        raise
     try:
         yield
     finally:
@@ -64,6 +68,9 @@ def _listener(folder: Path) -> socket.socket:
     try:
         with _reached(folder) as path:
             listener.bind(path)
+    except BaseException:
+        listener.close()
+        raise
     finally:
         os.umask(mask)
     return listener
