@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from device_bridge.errors import BadProgramError
+from device_bridge.gently import gently
 from domain.part.sendable import clean, forbidden, is_message
 from domain.part.words import INCH_MM, MOTIONS, split
 
+STRETCH = 32
 LINK_OWN = ("%", "M110", "M113", "M155")
 """Line numbers, keep-alives and reports are the driver's: a program's word on them is left out."""
 
@@ -48,7 +50,7 @@ def survey(program: Path, *, longest: int) -> Survey:
     meter = FilamentMeter()
     lines = 0
     command = ""
-    for command in commands(program, longest=longest):
+    for command in gently(commands(program, longest=longest), every=STRETCH):
         lines += 1
         meter.take(command)
     if not lines:

@@ -6,13 +6,16 @@ from typing import Any
 import structlog
 
 from device_bridge.errors import BadProgramError
+from device_bridge.gently import gently
 from domain.part.checking import CheckReport, Limits, check_program
+
+STRETCH = 128
 
 
 def check_file(program: Path, profile: dict[str, Any], *, material: str) -> CheckReport:
     """Read a program as the bridge would send it, line by line, against a machine's profile."""
     with program.open(encoding="utf-8-sig", errors="replace") as lines:
-        return check_program(lines, Limits.of(profile, material=material))
+        return check_program(gently(lines, every=STRETCH), Limits.of(profile, material=material))
 
 
 def demand_sound(program: Path, profile: dict[str, Any], *, material: str) -> None:

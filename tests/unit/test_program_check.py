@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from device_bridge.errors import BadProgramError
+from device_bridge.gcode import survey
 from device_bridge.safety.program_check import demand_sound
 from domain.node.profile import checked_profile
 from domain.part.checking import Limits, check_program
@@ -181,3 +182,16 @@ def test_a_profile_takes_what_the_check_needs_and_nothing_odd() -> None:
     for wrong in ({"origin": "left"}, {"forbidden_codes": ["X1"]}, {"tools": 0}):
         with pytest.raises(InvalidInputError):
             checked_profile({**base, **wrong})
+
+
+def test_a_long_look_at_a_program_gives_a_stop_its_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rests: list[float] = []
+    monkeypatch.setattr("device_bridge.gently.time.sleep", rests.append)
+    program = tmp_path / "p.gcode"
+    program.write_text("G1 X1 Y1\n" * 6400)
+    demand_sound(program, PRINTER, material="PLA")
+    assert len(rests) == 50
+    survey(program, longest=90)
+    assert len(rests) == 250
