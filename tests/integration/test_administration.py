@@ -54,7 +54,7 @@ async def gateway(
     )
     await desk.open()
     await serving.flush()
-    yield NatsAdministration(asking, patience_s=2)
+    yield NatsAdministration(asking, patience_s=30)
     await desk.close()
     await asking.close()
     await serving.close()
