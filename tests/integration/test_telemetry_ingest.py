@@ -17,7 +17,7 @@ import orjson
 import psycopg
 import pytest
 
-from domain.telemetry.messages import Batch
+from domain.telemetry.messages import Batch, read_batch
 from ops.eventstore.client import Client
 from ops.messaging.connection import address, nats_options
 from ops.messaging.server import EmbeddedNats
@@ -28,6 +28,8 @@ from ops.telemetry.ingest import Ingest
 from ops.telemetry.stream import TelemetryStream
 from projections.telemetry import postgres
 from projections.telemetry.chunks import encode
+from projections.telemetry.known import load
+from projections.telemetry.postgres import TelemetryFencedError
 from tests.projecting import migrated
 from tests.telemetry import HOT_END, NODE, told
 
@@ -191,6 +193,17 @@ def test_two_at_once_take_everything_in_once(installed: Settings) -> None:
             publish(installed, *(message(seq) for seq in range(1, 101)))
             until(lambda: position(connection) == 100)
         assert counted(connection) == (300, 300)
+
+
+def test_a_writer_that_was_overtaken_writes_nothing(database_url: str) -> None:
+    one = read_batch(orjson.loads(message(1)), node_id=NODE, received=now())
+    with migrated(database_url) as connection, connection.cursor() as cursor:
+        ours, theirs = load(cursor, "stream"), load(cursor, "stream")
+        with connection.transaction():
+            postgres.write(cursor, theirs, upto=1, batches=[one])
+        with pytest.raises(TelemetryFencedError), connection.transaction():
+            postgres.write(cursor, ours, upto=1, batches=[one])
+        assert counted(connection) == (3, 3)
 
 
 def test_a_lost_connection_loses_and_repeats_nothing(installed: Settings) -> None:

@@ -105,6 +105,14 @@ async def test_few_readings_come_as_they_were_taken(hall: Hall) -> None:
     assert series.quality == ["GOOD", "GOOD", "STALE"]
 
 
+async def test_a_range_begins_with_its_first_moment_and_ends_before_its_last(hall: Hall) -> None:
+    hall.know()
+    hall.measure(hall.batch([(at, HOT_END, float(at)) for at in range(0, 5000, 500)]))
+    found = await hall.history(since=1000, until=3000)
+    assert found is not None
+    assert found.series[0].average == [1000.0, 1500.0, 2000.0, 2500.0]
+
+
 async def test_many_readings_come_as_roll_ups_and_never_more_than_was_asked_for(
     hall: Hall,
 ) -> None:
