@@ -27,8 +27,7 @@ LARGEST: Final = 2**53 - 1
 QUALITIES: Final = tuple(Quality)
 """Their places are the codes of column `q`: 0 GOOD, 1 STALE, 2 BAD."""
 _BAD: Final = QUALITIES.index(Quality.BAD)
-_CHANNEL: Final = re.compile(r"[a-z][a-z0-9_]*(\.[a-z0-9_]+)*")
-_CHANNEL_LENGTH: Final = 80
+_CHANNEL: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/-]{0,79}")
 _BUILD: Final = re.compile(r"[A-Za-z0-9_-]{0,80}")
 
 
@@ -132,9 +131,7 @@ def _channels(told: object) -> tuple[str, ...]:
     if not isinstance(told, list) or len(told) > MOST_CHANNELS:
         raise MalformedBatchError(Fault.BAD_CHANNEL, f"no list of up to {MOST_CHANNELS} names")
     for name in told:
-        if not (
-            isinstance(name, str) and len(name) <= _CHANNEL_LENGTH and _CHANNEL.fullmatch(name)
-        ):
+        if not (isinstance(name, str) and _CHANNEL.fullmatch(name)):
             raise MalformedBatchError(Fault.BAD_CHANNEL, f"{str(name)[:40]!r} is no channel")
     if len(set(told)) != len(told):
         raise MalformedBatchError(Fault.BAD_CHANNEL, "a channel is named twice")

@@ -61,6 +61,23 @@ def test_what_is_no_object_or_lacks_everything_is_refused(message: object) -> No
         read_batch(message, node_id=NODE, received=NOON)
 
 
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(st.sampled_from(sorted(told([ONE]) | {"q": 0, "gap": 0})), JSON))
+def test_whatever_stands_in_a_message_it_is_read_or_refused(change: dict[str, Any]) -> None:
+    try:
+        found = read_batch({**told([ONE]), **change}, node_id=NODE, received=NOON)
+    except MalformedBatchError:
+        return
+    assert len(found.t) == len(found.c) == len(found.v)
+    decode(encode(found), begun=found.begun)
+
+
 def test_a_value_that_is_no_number_is_kept_as_bad_and_never_as_zero() -> None:
     message = told([ONE, (NOON + 1, HOT_END, 211.0)], v=[None, 211.0])
     found = read_batch(message, node_id=NODE, received=NOON)
