@@ -7,7 +7,7 @@ from time import monotonic
 from typing import Any
 
 from device_bridge.errors import DeviceError
-from device_bridge.meter import PowerMeter, Reading
+from device_bridge.meter import Meter, Reading
 from device_bridge.protocols import TelemetrySample
 
 RUNNING_S = 1.0
@@ -20,7 +20,7 @@ class EnergyCount:
     Without a meter, or when it failed at either end, the source is ``none`` and the figure 0.
     """
 
-    def __init__(self, meter: PowerMeter | None, tell: Callable[[TelemetrySample], None]) -> None:
+    def __init__(self, meter: Meter | None, tell: Callable[[TelemetrySample], None]) -> None:
         self._meter = meter
         self._tell = tell
         self._began = 0.0

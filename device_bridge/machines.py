@@ -6,7 +6,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from device_bridge.meter import PowerMeter
+from device_bridge.meter import Meter, PowerMeter
+from device_bridge.modbus_meter import ModbusMeter
 from device_bridge.transports.serial import SerialTransport
 from domain.shared.errors import InvalidInputError
 
@@ -55,8 +56,13 @@ def write_machines(path: Path, machines: list[MachineConfig]) -> None:
     fresh.replace(path)
 
 
-def meter_for(machine: MachineConfig) -> PowerMeter | None:
-    """The machine's meter, if it has one."""
+def meter_for(machine: MachineConfig) -> Meter | None:
+    """The machine's meter, if it has one: ``modbus://...``, or a virtual one at a path.
+
+    Raises ``InvalidInputError``.
+    """
+    if machine.meter.startswith("modbus://"):
+        return ModbusMeter(machine.meter)
     return PowerMeter(SerialTransport(machine.meter)) if machine.meter else None
 
 

@@ -1,8 +1,9 @@
-"""A power meter on a line of its own. Only virtual ones are spoken to so far."""
+"""What a machine's power meter is asked, and the virtual meter on a line of its own."""
 
 import asyncio
 import re
 from dataclasses import dataclass
+from typing import Protocol
 
 from device_bridge.dialects.lines import LineBuffer
 from device_bridge.errors import DeviceError, SilentDeviceError
@@ -18,6 +19,18 @@ class Reading:
 
     power_w: float
     energy_j: float
+
+
+class Meter(Protocol):
+    """Any meter. ``source`` says in the records who measured: ``meter`` or ``virtual meter``."""
+
+    source: str
+
+    async def read(self) -> Reading:
+        """One reading. Raises ``DeviceError``."""
+
+    def close(self) -> None:
+        """Give the line back; the next reading opens it anew."""
 
 
 class PowerMeter:

@@ -1,11 +1,13 @@
 """Virtual machines that are only read, made ready for the certifier."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from device_bridge.drivers.spec import Peer
 from device_bridge.machines import MachineConfig
+from device_bridge.virtual.modbus import HOST, VirtualUnit
 from device_bridge.virtual.mtconnect import VirtualAgent
 from device_bridge.virtual.peers_http import NOTICED_S, Cable
 
@@ -32,3 +34,53 @@ async def agent_peer(folder: Path) -> AsyncIterator[Peer]:
     finally:
         await cable.stop()
         await agent.web.stop()
+
+
+@asynccontextmanager
+async def modbus_peer(folder: Path) -> AsyncIterator[Peer]:
+    """A virtual one-phase meter of the SDM120's kind."""
+    unit = VirtualUnit({})
+    for address, value in ((0x00, 230.1), (0x06, 0.5), (0x0C, 115.0), (0x46, 50.0), (0x48, 12.5)):
+        unit.set_float(address, value)
+    await unit.plug()
+    plug = Plug(unit.unplug, unit.plug)
+    try:
+        yield Peer(
+            machine=MachineConfig(
+                node_id="certify",
+                name="meter",
+                dialect="modbus_meter",
+                port=f"tcp://{HOST}:{unit.port}",
+                virtual=True,
+                options={"map": "sdm120", "poll_s": "0.05"},
+            ),
+            unplug=plug.pull,
+            babble=unit.babble,
+        )
+    finally:
+        await plug.stop()
+        await unit.stop()
+
+
+class Plug:
+    """A virtual machine's plug, pulled at once and put back later."""
+
+    def __init__(self, out: Callable[[], None], back: Callable[[], Awaitable[None]]) -> None:
+        self._out = out
+        self._back = back
+        self._pulls: list[asyncio.Task[None]] = []
+
+    def pull(self, for_s: float) -> None:
+        """Out now, in again after so many seconds."""
+        self._out()
+        self._pulls.append(asyncio.get_running_loop().create_task(self._in_again(for_s)))
+
+    async def stop(self) -> None:
+        """Leave it as it is."""
+        for pull in self._pulls:
+            pull.cancel()
+        await asyncio.gather(*self._pulls, return_exceptions=True)
+
+    async def _in_again(self, after_s: float) -> None:
+        await asyncio.sleep(after_s)
+        await self._back()

@@ -8,7 +8,7 @@ import typer
 
 from device_bridge.drivers.catalogue import OWN_FOLDER, checked, driver_named
 from device_bridge.drivers.spec import scheme_of
-from device_bridge.machines import MachineConfig, read_machines, write_machines
+from device_bridge.machines import MachineConfig, meter_for, read_machines, write_machines
 from domain.shared.errors import InvalidInputError
 from ops.cli.bridge_certify import certify_driver
 from ops.cli.bridge_drivers import given_options, list_drivers, shown_machine
@@ -81,6 +81,7 @@ def add(
         options=given_options(option or []),
     )
     checked(wanted, spec)
+    meter_for(wanted)  # a meter's address is refused now, not when the bridge takes it up
     known = read_machines(path)
     for other in known:
         if other.node_id != node_id and _same_machine(other, wanted):

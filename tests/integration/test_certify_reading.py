@@ -11,7 +11,7 @@ from device_bridge.drivers.catalogue import driver_named
 from device_bridge.drivers.spec import Quality
 
 
-@pytest.mark.parametrize("name", ["mtconnect"])
+@pytest.mark.parametrize("name", ["mtconnect", "modbus_meter"])
 def test_a_reading_driver_of_ours_earns_what_it_claims(tmp_path: Path, name: str) -> None:
     spec = driver_named(name)
 
