@@ -22,7 +22,7 @@ from device_bridge.safety.by_hand import has_bare_port, is_fed, raw_stop
 from device_bridge.safety.desk import ALL, open_desk
 from device_bridge.safety.latches import FOLDER, Latches
 from device_bridge.safety.policy import FILE as POLICIES
-from device_bridge.safety.policy import Policies, read_policies
+from device_bridge.safety.policy import PolicyFile
 from device_bridge.safety.warden import AtWork, NoWarden, Warden
 from device_bridge.safety.watch import Watch
 from device_bridge.session import Session
@@ -74,14 +74,13 @@ class Agent:
         self._journal = Journal(folder / "bridge" / "journal.db", clock=clock)
         self._courier = Courier(self._journal, commands, refused=self._refused)
         self._warden = warden or NoWarden()
-        self._policy_file = folder / POLICIES
-        self._policies = Policies()
-        self._policies_at = 0.0
+        self._policies = PolicyFile(folder / POLICIES)
         self._latches = Latches(folder / "bridge" / FOLDER)
         self._places: dict[str, Place] = {}
         self._configs: dict[str, MachineConfig] = {}
         self._requests: set[asyncio.Task[None]] = set()
         self._read_at = 0.0
+        self._kept: set[str] = set()
         self._beats = 0
         self._log = structlog.get_logger("bridge").bind(bridge_id=bridge_id)
 
@@ -105,7 +104,7 @@ class Agent:
     async def _work(self) -> None:
         beat_at = 0.0
         while True:
-            self._look_at_policies()
+            self._policies.look()
             await self._look_at_machines()
             self._check()
             await self._warden.tell(self._at_work())
@@ -188,16 +187,6 @@ class Agent:
             if has_bare_port(machine) and self._places[node_id].session.at_work
         ]
 
-    def _look_at_policies(self) -> None:
-        changed = self._policy_file.stat().st_mtime if self._policy_file.exists() else 0.0
-        if changed == self._policies_at:
-            return
-        self._policies_at = changed
-        try:
-            self._policies = read_policies(self._policy_file)
-        except InvalidInputError as problem:
-            self._log.error("policies_unreadable", problem=problem.message)
-
     async def _look_at_machines(self) -> None:
         changed = self._machines.stat().st_mtime if self._machines.exists() else 0.0
         if changed == self._read_at:
@@ -207,16 +196,25 @@ class Agent:
         except InvalidInputError as problem:
             self._log.error("machines_unreadable", problem=problem.message)
             return
-        self._read_at = changed
-        for node_id, config in list(self._configs.items()):
-            if wanted.get(node_id) != config:
-                await self._drop(node_id)
+        at_work = await self._drop_others_than(wanted)
+        self._read_at = -1.0 if at_work else changed
         for node_id, config in wanted.items():
             if node_id not in self._places:
                 try:
                     self._add(config, driver_for(config, self._own_drivers))
                 except InvalidInputError as problem:
                     self._log.error("machine_unusable", name=config.name, problem=problem.message)
+
+    async def _drop_others_than(self, wanted: dict[str, MachineConfig]) -> bool:
+        """Let go of what is not wanted as it is; True when one must wait until it is at rest."""
+        changed = [node for node, config in self._configs.items() if wanted.get(node) != config]
+        busy = {node for node in changed if self._places[node].session.at_work}
+        for node_id in busy - self._kept:
+            self._log.warning("machine_kept_until_it_rests", node_id=node_id)
+        self._kept = busy
+        for node_id in set(changed) - busy:
+            await self._drop(node_id)
+        return bool(busy)
 
     def _add(self, machine: MachineConfig, driver: DeviceDriver) -> None:
         sampler = Sampler(

@@ -69,6 +69,7 @@ class Guard:
     def begins(self, build_id: str) -> None:
         """A build takes the lease."""
         self._build_id, self._verdict = build_id, None
+        self._checks.belongs(monotonic(), building=True)
         self.working()
         self.relieve("MADE_SAFE")
 

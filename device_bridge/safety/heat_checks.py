@@ -86,12 +86,16 @@ class HeatChecks:
         self._building = False
         self._hot_since = float("-inf")
 
-    def take(self, metrics: dict[str, float], now: float, *, building: bool) -> list[Finding]:
-        """New readings."""
+    def belongs(self, now: float, *, building: bool) -> None:
+        """Whether a build holds the lease from now on."""
         if building != self._building:
             self._building = building
             self._grace_until = now + GRACE_S
             self._hot_since = None
+
+    def take(self, metrics: dict[str, float], now: float, *, building: bool) -> list[Finding]:
+        """New readings."""
+        self.belongs(now, building=building)
         self._spindle = metrics.get("spindle_rpm", self._spindle)
         looked: list[Look] = []
         for name, actual in metrics.items():
@@ -107,13 +111,13 @@ class HeatChecks:
             return []
         found = []
         for heater, channel in self._channels.items():
-            if channel.target <= 0:
+            if channel.target <= 0 and not self._building:
                 continue
             silent = now - channel.at
             known = max(channel.periods, default=0.0)
             period = known if len(channel.periods) >= 3 else max(known, RESTING_S)
             bound = max(STALE_PERIODS * period, LEAST_STALE_S)
-            if silent > bound + BLIND_S:
+            if channel.target > 0 and silent > bound + BLIND_S:
                 text = f"{heater} is heated and was not measured for {silent:.0f} s"
                 found.append((heater, Finding(code="HEAT_BLIND", action="cool", text=text)))
             elif silent > bound:

@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+import structlog
+
 from domain.shared.errors import InvalidInputError
 
 FILE = "safety.json"
@@ -47,6 +49,31 @@ class Policies:
     def of(self, node_id: str) -> SafetyPolicy:
         """The policy of a machine."""
         return self.machines.get(node_id, self.default)
+
+
+class PolicyFile:
+    """The policies as the file says them now. One that cannot be read changes nothing."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._policies = Policies()
+        self._read_at = 0.0
+
+    def of(self, node_id: str) -> SafetyPolicy:
+        """The policy of a machine."""
+        return self._policies.of(node_id)
+
+    def look(self) -> None:
+        """Take over what was changed."""
+        changed_at = self._path.stat().st_mtime if self._path.exists() else 0.0
+        if changed_at == self._read_at:
+            return
+        self._read_at = changed_at
+        try:
+            self._policies = read_policies(self._path)
+        except InvalidInputError as problem:
+            log = structlog.get_logger("bridge.policies")
+            log.error("policies_unreadable", problem=problem.message)
 
 
 def read_policies(path: Path) -> Policies:

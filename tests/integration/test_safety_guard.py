@@ -32,9 +32,9 @@ async def test_a_heater_without_effect_fails_the_build_and_is_switched_off(tmp_p
 
 
 async def test_a_heater_that_runs_away_halts_the_machine(tmp_path: Path) -> None:
-    faults = [{"kind": "runaway", "at_line": 30}]
+    faults = [{"kind": "runaway", "at_line": 5}]
     async with shop(tmp_path, speed=20.0, faults=faults) as place, bridge(tmp_path) as (_, core):
-        core.order("b1", NODE, LONG)
+        core.order("b1", NODE, "M104 S60\n" + "G1 X50 F600\nG1 X0\n" * 900)
         record = await core.told("RecordEmergencyStop", within_s=60)
         assert record["stopped_by"] == "watcher/HEAT_RUNAWAY"
         assert halted(place.machines[0])
@@ -45,9 +45,10 @@ async def test_heat_that_nobody_measures_any_more_is_warned_of_and_then_ended(
 ) -> None:
     monkeypatch.setattr("device_bridge.safety.heat_checks.GRACE_S", 0.0)
     monkeypatch.setattr("device_bridge.safety.heat_checks.BLIND_S", 2.0)
-    faults = [{"kind": "blind", "at_line": 29}]
-    async with shop(tmp_path, speed=5.0, faults=faults) as place, bridge(tmp_path) as (_, core):
-        core.order("b1", NODE, "M104 S50\n" + "G1 X50 F600\nG1 X0\n" * 900)
+    monkeypatch.setattr("device_bridge.safety.heat_checks.RESTING_S", 1.0)
+    faults = [{"kind": "blind", "at_line": 9}]
+    async with shop(tmp_path, speed=10.0, faults=faults) as place, bridge(tmp_path) as (_, core):
+        core.order("b1", NODE, "M104 S50\nG4 S35\n" + "G1 X50 F600\nG1 X0\n" * 900)
         await found(lambda: "SENSOR_STALE" in codes(core), within_s=60)
         failed = await core.told("FailBuild", within_s=60)
         assert failed["reason"] == "HEAT_BLIND"
@@ -68,9 +69,9 @@ async def test_a_build_that_stalls_is_ended_and_its_spindle_stopped(tmp_path: Pa
 
 
 async def test_a_long_command_is_no_stall(tmp_path: Path) -> None:
-    policy(tmp_path, stall_s=3.0)
-    async with shop(tmp_path, speed=3.0), bridge(tmp_path) as (_, core):
-        core.order("b1", NODE, "G28\nG1 X10 F6000\n")  # 7 s with nothing but keep-alives
+    policy(tmp_path, stall_s=2.5)
+    async with shop(tmp_path, speed=4.5), bridge(tmp_path) as (_, core):
+        core.order("b1", NODE, "G28\nG1 X10 F6000\n")  # 4 s with nothing but keep-alives
         await core.told("FinishBuild", within_s=60)
         assert core.commands("FailBuild") == []
 
@@ -78,7 +79,7 @@ async def test_a_long_command_is_no_stall(tmp_path: Path) -> None:
 async def test_a_person_pausing_is_no_stall(tmp_path: Path) -> None:
     policy(tmp_path, stall_s=1.0)
     async with shop(tmp_path, speed=40.0), bridge(tmp_path) as (agent, core):
-        core.order("b1", NODE, printed(2000, feed=2400))
+        core.order("b1", NODE, printed(200, feed=2400))
         await core.told("ReportProgress")
         request = {"node_id": NODE, "build_id": "b1"}
         await agent.control("pause", request)

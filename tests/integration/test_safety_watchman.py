@@ -5,6 +5,7 @@ import os
 import signal
 from pathlib import Path
 
+from device_bridge.machines import write_machines
 from device_bridge.safety.policy import FILE, Policies, SafetyPolicy, write_policies
 from device_bridge.safety.warden import ProcessWarden
 from device_bridge.virtual.machine import VirtualMachine
@@ -59,7 +60,7 @@ async def test_a_mill_whose_bridge_is_killed_holds_and_loses_its_spindle(tmp_pat
 
 
 async def test_a_paused_printer_keeps_its_heat_for_a_while_and_no_longer(tmp_path: Path) -> None:
-    write_policies(tmp_path / FILE, Policies(SafetyPolicy(on_loss="pause", idle_heat_s=2.0)))
+    write_policies(tmp_path / FILE, Policies(SafetyPolicy(on_loss="pause", idle_heat_s=1.0)))
     async with shop(tmp_path, speed=20.0) as place:
         core = FileCore(tmp_path / "core")
         (machine,) = place.machines
@@ -113,7 +114,19 @@ async def test_a_machine_at_rest_is_not_touched_when_its_bridge_dies(tmp_path: P
         async with bridge(tmp_path, warden=ProcessWarden(tmp_path / "bridge")):
             await core.told("ConnectMachine", count=2)
         assert not list((tmp_path / "bridge" / "safed").glob("*.json"))
-        assert not place.machines[0].firmware.halted
+        assert not place.machines[0].firmware.halted  # type: ignore[union-attr]
+
+
+async def test_a_machine_taken_out_of_the_file_is_kept_until_it_rests(tmp_path: Path) -> None:
+    async with shop(tmp_path, speed=40.0), bridge(tmp_path) as (agent, core):
+        core.order("b1", NODE, "G1 X50 F600\nG1 X0\n" * 16)
+        await core.told("ReportProgress")
+        write_machines(tmp_path / "machines.json", [])
+        await core.told("FinishBuild", within_s=60)
+        gone = {"node_id": NODE}
+        async with asyncio.timeout(30):
+            while (await agent.control("status", gone))["ok"]:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
 
 
 def codes(core: FileCore) -> set[str]:

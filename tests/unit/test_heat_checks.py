@@ -92,8 +92,15 @@ def test_a_heated_sensor_that_falls_silent_is_stale_then_blind() -> None:
 
 def test_a_cold_machine_may_be_silent() -> None:
     watch = checks()
-    feed(watch, *[(float(second), 21.0, 0.0) for second in range(60)])
+    feed(watch, *[(float(second), 21.0, 0.0) for second in range(60)], building=False)
     assert watch.tick(1000.0) == []
+
+
+def test_a_sensor_that_is_silent_since_a_build_began_is_warned_of_at_least() -> None:
+    watch = checks()
+    feed(watch, (0.0, 21.0, 0.0))
+    found = [finding.code for second in range(200) for finding in watch.tick(float(second))]
+    assert found == ["SENSOR_STALE"]
 
 
 def test_a_change_of_pace_at_the_end_of_a_build_is_no_silence() -> None:
