@@ -1,6 +1,7 @@
 """Who acts on the shop: customers, operators, machines with their bridges, and bad luck."""
 
 from dataclasses import dataclass, field
+from hashlib import sha256
 from itertools import count
 from typing import Any
 
@@ -46,6 +47,8 @@ from domain.shared.errors import ImeweError
 from tests.simulation.shop import BRIDGE, PERSON, SERVICE, Log, Runner
 
 MATERIALS = ("PLA", "PETG")
+PROGRAM = b"G21\nG90\nG28\nG1 X10 Y10 Z1 F600\n"
+DIGEST = sha256(PROGRAM).hexdigest()
 FIGURES = {
     "duration_ms": 60_000,
     "energy_j": 5_000,
@@ -144,7 +147,7 @@ class Players:
         validate = ValidatePart(
             part_id=part_id,
             process="fdm",
-            program=ArtifactField(digest="a" * 64, size=10, format="gcode", name="a.gcode"),
+            program=ArtifactField(digest=DIGEST, size=len(PROGRAM), format="gcode", name="a.gcode"),
             size_mm=[side, side, 10.0],
             reach_mm=[side, side, 10.0],
             nozzle_c=215,
