@@ -8,6 +8,7 @@ import contextlib
 import importlib
 import importlib.util
 import pkgutil
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -102,7 +103,12 @@ def _maker(path: Path) -> DriverSpec:
 
 
 def _loaded(path: Path) -> ModuleType:
-    """A maker's code may fail in any way; it fails alone."""
+    """A maker's code may fail in any way; it fails alone. What anybody may write is not run."""
+    for place in (path.parent, path):
+        if place.stat().st_mode & stat.S_IWOTH:
+            raise InvalidInputError(
+                f"{place} may be written by anybody", field="dialect", remedy=f"chmod o-w {place}"
+            )
     found = importlib.util.spec_from_file_location(f"imewe_maker_{path.stem}", path)
     if found is None or found.loader is None:
         raise InvalidInputError(f"{path.name} cannot be read", field="dialect")

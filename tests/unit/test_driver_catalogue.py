@@ -33,6 +33,7 @@ def test_every_driver_of_ours_says_how_far_it_is_proven_and_how_it_is_reached() 
     for name, spec in found.items():
         assert spec.name == name
         assert spec.title
+        assert spec.peer is not None, f"{name} cannot be certified"
         assert set(spec.schemes) <= set(SCHEMES)
         assert spec.quality is not Quality.GOLD or spec.tried_on_hardware
         assert all(isinstance(option, Option) for option in spec.options)
@@ -78,6 +79,15 @@ def test_a_makers_file_is_a_driver_under_its_own_name_only(tmp_path: Path) -> No
     assert found["grbl"].title == driver_named("grbl").title
     assert not {"loom", "empty"} & set(found)
     assert [words.split(" ", 1)[0] for words in complaints] == ["empty.py", "grbl.py", "loom.py"]
+
+
+@pytest.mark.parametrize("loose", ["", "weaver.py"], ids=["folder", "file"])
+def test_code_that_anybody_may_write_is_not_run(tmp_path: Path, loose: str) -> None:
+    (tmp_path / "weaver.py").write_text(MAKER.format(name="weaver"))
+    (tmp_path / loose).chmod(0o777)
+    with pytest.raises(InvalidInputError, match="anybody"):
+        driver_named("weaver", tmp_path)
+    assert "weaver" not in drivers(tmp_path)
 
 
 def test_what_a_bridge_knows_of_its_machines_is_private(tmp_path: Path) -> None:
