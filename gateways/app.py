@@ -15,6 +15,7 @@ from gateways.ports import Gateway
 from gateways.rest.artifacts import artifact_routes
 from gateways.rest.problems import answer_with_problems
 from gateways.rest.proofs import proof_routes
+from gateways.rest.telemetry import telemetry_routes
 
 TITLE = "Imewe"
 
@@ -34,6 +35,7 @@ def create_app(gateway: Gateway, *, version: str = "0") -> FastAPI:
     answer_with_problems(app, gateway)
     app.include_router(artifact_routes(gateway))
     app.include_router(proof_routes(gateway))
+    app.include_router(telemetry_routes(gateway))
     app.add_api_route("/healthz", _health(gateway), include_in_schema=False)
     endpoint = GraphQLEndpoint(engine, gateway)
     app.router.routes.append(Route("/graphql", endpoint.answer, methods=["POST"]))

@@ -23,6 +23,8 @@ OLDEST_MS: Final = 366 * 86_400_000
 AHEAD_MS: Final = 86_400_000
 """A bridge whose clock runs further ahead would put its readings out of everybody's sight."""
 LARGEST: Final = 2**53 - 1
+MOST: Final = 1e100
+"""No machine measures more, and years of readings can be added up."""
 
 QUALITIES: Final = tuple(Quality)
 """Their places are the codes of column `q`: 0 GOOD, 1 STALE, 2 BAD."""
@@ -79,6 +81,14 @@ class Batch:
         """What reading `index` is worth."""
         return QUALITIES[self.q[index]] if self.q else Quality.GOOD
 
+    def values(self) -> list[float | None]:
+        """The values, with `None` for those that are BAD."""
+        if self.q is None:
+            return list(self.v)
+        return [
+            None if worth == _BAD else value for value, worth in zip(self.v, self.q, strict=True)
+        ]
+
     def readings_of(self, channel: str) -> list[tuple[int, float]]:
         """The good readings of one channel as (Unix ms, value), as they came."""
         if channel not in self.channels:
@@ -95,7 +105,8 @@ class Batch:
 def read_batch(told: object, *, node_id: str, received: int) -> Batch:
     """Check a decoded message that came on the subject of `node_id`.
 
-    Raises `MalformedBatchError`. A value that is no number (`null`, infinite) is kept as BAD.
+    Raises `MalformedBatchError`. A value that is no number (`null`, infinite, beyond 1e100) is kept
+    as BAD.
     """
     if not isinstance(told, Mapping):
         raise MalformedBatchError(Fault.WRONG_SHAPE, "no object")
@@ -168,11 +179,11 @@ def _values(
     if None in told:
         told = [math.nan if value is None else value for value in told]
     values = array("d", told)
-    if math.isfinite(sum(values)):
+    if not values or (math.isfinite(sum(values)) and min(values) > -MOST and max(values) < MOST):
         return values, codes
     codes = array("B", codes or bytes(len(values)))
     for index, value in enumerate(values):
-        if not math.isfinite(value):
+        if not -MOST < value < MOST:  # nor is NaN
             codes[index] = _BAD
     return values, codes
 

@@ -61,11 +61,11 @@ class NatsTelemetrySource:
         async def on_message(message: Msg) -> None:
             try:
                 told = orjson.loads(message.data)
-                read_batch(told, node_id=node_id, received=time.time_ns() // 1_000_000)
+                batch = read_batch(told, node_id=node_id, received=time.time_ns() // 1_000_000)
             except ValueError as problem:
                 log.debug("no telemetry", node_id=node_id, problem=str(problem))
             else:
-                take(told)
+                take({**told, "v": batch.values()})
 
         subscription = await self._client.subscribe(f"imewe.telemetry.{node_id}", cb=on_message)
         return subscription.unsubscribe

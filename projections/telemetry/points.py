@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
+from math import isfinite
 from statistics import median
 from typing import Final, NamedTuple
 
@@ -48,7 +49,7 @@ def points_of(readings: Iterable[Reading]) -> list[Point]:
     return [
         Point(at, shown, shown, shown, shown, 1, quality)
         for at, value, quality in readings
-        for shown in (None if value != value else value,)
+        for shown in (value if isfinite(value) else None,)
     ]
 
 

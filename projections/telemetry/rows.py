@@ -1,5 +1,6 @@
 """What is read of telemetry. Times are Unix ms."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, Protocol
@@ -7,6 +8,8 @@ from typing import Final, Protocol
 from domain.telemetry.channels import Quality
 
 MOST_POINTS: Final = 2000
+STALE_MS: Final = 30_000
+"""A newest reading older than this is not of now."""
 
 
 class Resolution(StrEnum):
@@ -81,6 +84,15 @@ class ChannelRow:
     first_at: int
     last_at: int
     last: float | None
+
+
+def heard_lately(known: Iterable[ChannelRow], *, now: int) -> dict[str, float]:
+    """The newest good reading of each channel that is of now (Unix ms)."""
+    return {
+        row.channel: row.last
+        for row in known
+        if row.last is not None and now - row.last_at <= STALE_MS
+    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """Charts of what machines measured, from a real database, and who may see them."""
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -256,3 +257,39 @@ async def test_what_cannot_be_answered_is_refused(
     hall.know()
     with pytest.raises(InvalidInputError, match=match):
         await hall.history(**how)
+
+
+async def test_the_specifications_routes_show_a_machine_and_a_job(hall: Hall) -> None:
+    job = hall.shop.make(minutes=10)
+    hall.know()
+    hall.measure(hall.batch([(0, HOT_END, 210.5), (0, POWER, 1500.0)]))
+    bench = Bench(pool=hall.pool)
+    bench.clock.present = datetime.fromtimestamp(hall.begin / 1000 + 10, UTC)
+    async with bench.client(bench.token(place=ORGANISATION)) as client:
+        answer = await client.get(f"/v1/telemetry/node/{hall.node_id}")
+        told_of = answer.json()
+        assert (answer.status_code, told_of["status"]) == (200, "success")
+        assert told_of["data"]["series"][0]["average"] == [210.5]
+        assert told_of["data"]["metrics"]["power_consumption"] == 1.5
+        of_job = (await client.get(f"/v1/telemetry/job/{job.id}")).json()["data"]
+        assert [build["attempt"] for build in of_job["builds"]] == [1]
+        wrong = await client.get(f"/v1/telemetry/node/{hall.node_id}?since=2026-01-01T00:00:00")
+        assert (wrong.status_code, wrong.json()["code"]) == (422, "INVALID_INPUT")
+        assert (await client.get("/v1/telemetry/node/nobody")).status_code == 404
+    for place, status in ((ELSEWHERE, 404), ("", 401)):
+        token = bench.token(place=place) if place else ""
+        async with bench.client(token) as client:
+            for path in (f"node/{hall.node_id}", f"job/{job.id}"):
+                assert (await client.get(f"/v1/telemetry/{path}")).status_code == status
+
+
+async def test_a_number_that_json_lacks_does_not_break_an_answer(hall: Hall) -> None:
+    hall.know()
+    huge = [(at, HOT_END, 1.7e308) for at in range(0, 5000, 500)]
+    hall.measure(hall.batch([*huge, (6000, HOT_END, float("nan"))]))
+    bench = Bench(pool=hall.pool)
+    bench.clock.present = datetime.fromtimestamp(hall.begin / 1000 + 10, UTC)
+    async with bench.client(bench.token(place=ORGANISATION)) as client:
+        for resolution in ("RAW", "SECOND"):
+            path = f"/v1/telemetry/node/{hall.node_id}?resolution={resolution}"
+            assert (await client.get(path)).status_code == 200

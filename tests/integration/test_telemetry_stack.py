@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -99,3 +100,25 @@ def test_what_cannot_be_shown_is_one_clear_line(
     result = stack.run("telemetry", *words)
     assert (result.exit_code, result.stdout) == (code, "")
     assert result.stderr.startswith("imewe: ")
+
+
+def test_nonsense_on_the_live_subject_disturbs_no_watcher(stack: Stack, machine: str) -> None:
+    query = """subscription($id: ID!) { telemetry(nodeId: $id) {
+      sequence readings { channel value } } }"""
+    heard: list[Any] = []
+    with stack.client() as client:
+        listening = threading.Thread(
+            target=lambda: heard.append(next(client.subscribe(query, {"id": machine}))), daemon=True
+        )
+        listening.start()
+        reading = (time.time_ns() // 1_000_000, HOT_END, 220.0)
+        good = told([reading, (reading[0], "power_w", 0.0)], node_id=machine, seq=3)
+        odd = {**good, "v": [220.0, None]}
+        deadline = time.monotonic() + PATIENCE_S
+        while not heard and time.monotonic() < deadline:
+            asyncio.run(_publish(stack, machine, {"node_id": machine, "t": "never"}, odd))
+            listening.join(0.2)
+    assert heard[0]["telemetry"]["readings"] == [
+        {"channel": HOT_END, "value": 220.0},
+        {"channel": "power_w", "value": None},
+    ]

@@ -10,10 +10,15 @@ from gateways.graphql.fields import described
 from gateways.graphql.scalars import Instant, Int53
 from projections.jobs.rows import BuildRow
 from projections.telemetry.partitions import moment
-from projections.telemetry.rows import ChannelRow, Gap, History, RefusedRow, Series
-
-STALE_MS = 30_000
-"""A newest reading older than this is not of now."""
+from projections.telemetry.rows import (
+    STALE_MS,
+    ChannelRow,
+    Gap,
+    History,
+    RefusedRow,
+    Series,
+    heard_lately,
+)
 
 strawberry.enum(
     Quality,
@@ -175,14 +180,9 @@ class NodeTelemetry:
         cls, node_id: str, known: Sequence[ChannelRow], refused: Sequence[RefusedRow], *, now: int
     ) -> Self:
         """From what was read at `now` (Unix ms)."""
-        newest = {
-            row.channel: row.last
-            for row in known
-            if row.last is not None and now - row.last_at <= STALE_MS
-        }
         return cls(
             node_id=strawberry.ID(node_id),
             channels=[TelemetryChannel.of(row, now=now) for row in known],
-            metrics=TelemetryMetrics.of(flat_metrics(newest)),
+            metrics=TelemetryMetrics.of(flat_metrics(heard_lately(known, now=now))),
             refused=[TelemetryRefusal.of(row) for row in refused],
         )
