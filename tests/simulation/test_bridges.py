@@ -15,7 +15,7 @@ import pytest
 from domain.build.aggregate import Build
 from domain.job.aggregate import Job
 from domain.job.states import ENDED as JOB_ENDED
-from tests.simulation.bridges import OTHER, World
+from tests.simulation.bridge_world import OTHER, World
 from tests.simulation.shop import BRIDGE
 
 SEEDS = 12
