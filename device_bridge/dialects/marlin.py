@@ -143,7 +143,10 @@ _POSITION = re.compile(
 )
 _CAPABILITY = re.compile(r"Cap:(\w+):([01])")
 _FIRMWARE = re.compile(r"FIRMWARE_NAME:(.+?)(?: \w+_?\w*:|$)")
-_REFUSALS = ("checksum mismatch", "Line Number is not", "No Checksum", "No Line Number")
+_REFUSALS = (
+    "checksum mismatch", "line number is not", "no checksum", "no line number",  # Marlin
+    "wrong checksum", "missing checksum", "expected line", "format error",  # Repetier
+)  # fmt: skip
 _DEADLY = ("kill() called", "Printer halted", "Printer stopped")
 _HARMLESS = ("volume.init", "openRoot", "workDir", "open failed", "cannot open")
 """Of a card that nobody uses."""
@@ -205,7 +208,7 @@ def _ok(line: str, match: re.Match[str]) -> Ok:
 
 
 def _error(text: str) -> Meaning:
-    if text.startswith(_REFUSALS):
+    if text.lower().startswith(_REFUSALS):
         return LineRefused(text)
     if any(word in text for word in _DEADLY):
         return Halted(text)

@@ -83,6 +83,7 @@ class Fault(MarlinPrinter):
     """A good driver with one thing wrong."""
 
     fails: ClassVar[tuple[str, ...]]
+    patience_s: ClassVar[float] = 5.0
 
     @classmethod
     def of(cls, machine: MachineConfig) -> "Fault":
@@ -147,6 +148,7 @@ class KeepsTheHeat(Fault):
     """Leaves the heaters on."""
 
     fails = ("heat-off",)
+    patience_s = 1.0
 
     async def heat_off(self) -> None:
         return None

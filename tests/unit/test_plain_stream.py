@@ -67,6 +67,9 @@ def test_reprapfirmware_is_known_by_its_own_words() -> None:
     [
         ("Error: G1: insufficient axes homed", marlin.Trouble),
         ("Error:Probing failed", marlin.Trouble),
+        ("Error:expected line 12 got 13", marlin.LineRefused),
+        ("Error:Wrong checksum", marlin.LineRefused),
+        ("Error:checksum mismatch, Last Line: 2", marlin.LineRefused),
         ("Error:Unknown command: FOO", marlin.UnknownCommand),
         ("Error:volume.init failed", marlin.Remark),
         ("Error:open failed, File: x.g", marlin.Remark),
