@@ -39,6 +39,7 @@ LONG_S = 600.0
 RESTART_S = 60.0
 STOP_CONFIRM_S = 1.0
 HISTORY_LENGTH = 50
+STOPPED = Execution.STOPPED
 STATE = dict.fromkeys(("webhooks", "print_stats", "virtual_sdcard"))
 
 
@@ -255,9 +256,10 @@ class MoonrakerPrinter(RemoteDriver[MoonrakerState]):
                 self._halt()
 
     def _halt(self) -> None:
+        """At once; the status that follows has Klipper's whole message."""
         status = self._state.status
-        if status.availability is Availability.AVAILABLE:
-            stopped = status.but(execution=Execution.STOPPED)
+        if status.availability is Availability.AVAILABLE and status.execution is not STOPPED:
+            stopped = status.but(execution=STOPPED)
             self._state.become(
                 stopped.with_fault(type="SYSTEM", code="SHUTDOWN", text=self._state.halt_text)
             )

@@ -26,7 +26,7 @@ CLIENT: Mapping[str, Any] = {
     "client_name": "Imewe bridge",
     "version": "1",
     "type": "bot",
-    "url": "https://github.com/imewe/imewe",
+    "url": "imewe:bridge",
 }
 Heard = Callable[[moonraker.Meaning], None]
 
@@ -92,16 +92,21 @@ class MoonrakerWire:
             await link.ask("POST", "/printer/emergency_stop")
 
     async def host_state(self) -> tuple[str, str]:
-        """Klipper's state and its message, over a connection of their own."""
+        """Klipper's state and its message, over a connection of their own.
+
+        After a restart Klipper says "ready" before its Moonraker has found its objects: it is
+        ready when both say so.
+        """
         async with self._aside() as link:
-            answer = json_object(await link.ask("GET", "/server/info"))
-            state = _word(answer, "klippy_state")
-            if state in {"", "disconnected"}:
-                return state, ""
-            with contextlib.suppress(DeviceRefusedError):
+            server = _word(json_object(await link.ask("GET", "/server/info")), "klippy_state")
+            if server in {"", "disconnected"}:
+                return server, ""
+            try:
                 info = json_object(await link.ask("GET", "/printer/info"))
-                return _word(info, "state") or state, _word(info, "state_message")
-            return state, ""
+            except DeviceRefusedError:
+                return server, ""
+            state = _word(info, "state") or server
+            return server if state == "ready" else state, _word(info, "state_message")
 
     async def restart_firmware(self, *, within_s: float) -> tuple[str, str]:
         """Restart Klipper and its boards; state and message when it has settled.

@@ -51,7 +51,7 @@ class HttpLink:
             raise LinkLostError(f"{method} {path}: {told}") from problem
         if response.is_success:
             return response
-        text = response.text[:LONGEST_TEXT].strip() or response.reason_phrase
+        text = _words(response)[:LONGEST_TEXT].strip() or response.reason_phrase
         if response.status_code in NOT_ALLOWED:
             raise NotAuthorizedError(
                 f"{method} {path}: {response.status_code} {text}",
@@ -68,6 +68,17 @@ class HttpLink:
 
     async def __aexit__(self, *ended_by: object) -> None:
         await self.close()
+
+
+def _words(response: httpx.Response) -> str:
+    """The message of an error in JSON, which may carry a whole traceback beside it."""
+    try:
+        value = response.json()
+    except ValueError:
+        return response.text
+    error = value.get("error", value) if isinstance(value, dict) else value
+    message = error.get("message") if isinstance(error, dict) else error
+    return message if isinstance(message, str) else response.text
 
 
 def json_object(response: httpx.Response) -> dict[str, Any]:

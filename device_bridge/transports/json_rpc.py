@@ -15,6 +15,7 @@ from device_bridge.errors import (
 from device_bridge.transports.websocket import WebSocketLink
 
 UNAUTHORIZED = 401
+"""Over a websocket Moonraker 0.11 says -32602 instead, with the word alone."""
 NO_HOST = 503
 
 
@@ -102,7 +103,7 @@ class RpcLine:
 
 def _refusal(code: int, text: str) -> DeviceError:
     told = " ".join(text.split()) or f"error {code}"
-    if code == UNAUTHORIZED:
+    if code == UNAUTHORIZED or told == "Unauthorized":
         return NotAuthorizedError(told, remedy="give the machine's api_key as an option")
     if code == NO_HOST:
         return SilentDeviceError(told)

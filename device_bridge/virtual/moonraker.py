@@ -111,7 +111,7 @@ class VirtualMoonraker:
         if method == "server.connection.identify":
             client.trusted = client.trusted or params.get("api_key") == self._api_key
         if not client.trusted:
-            raise RefusedByKlipperError("Unauthorized", 401)
+            raise RefusedByKlipperError("Unauthorized", -32602)
         if method in MOVING:
             self.orders.append(method)
         if method in {"printer.objects.query", "printer.objects.subscribe"}:
