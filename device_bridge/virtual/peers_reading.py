@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from device_bridge.drivers.spec import Peer
+from device_bridge.extras import extra
 from device_bridge.machines import MachineConfig
 from device_bridge.virtual.modbus import HOST, VirtualUnit
 from device_bridge.virtual.mtconnect import VirtualAgent
@@ -84,3 +85,29 @@ class Plug:
     async def _in_again(self, after_s: float) -> None:
         await asyncio.sleep(after_s)
         await self._back()
+
+
+@asynccontextmanager
+async def opcua_peer(folder: Path) -> AsyncIterator[Peer]:
+    """A virtual machine behind an OPC UA server. Raises ``ExtraMissingError`` without asyncua."""
+    with extra("industrial"):
+        from device_bridge.virtual.opcua import MAP, STATES, VirtualOpcUa
+    machine = VirtualOpcUa()
+    await machine.start()
+    plug = Plug(machine.relay.unplug, machine.relay.plug)
+    try:
+        yield Peer(
+            machine=MachineConfig(
+                node_id="certify",
+                name="machine",
+                dialect="opcua",
+                port=f"opc.tcp://{HOST}:{machine.relay.port}/imewe/",
+                virtual=True,
+                options={"map": MAP, "states": STATES},
+            ),
+            unplug=plug.pull,
+            babble=machine.relay.babble,
+        )
+    finally:
+        await plug.stop()
+        await machine.stop()
