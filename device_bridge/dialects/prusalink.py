@@ -1,6 +1,7 @@
 """What PrusaLink's HTTP API v1 says: status, the job on the printer, readings. Pure.
 
-Follows its published description (openapi 1.0.0-draft). No recorded session: never tried.
+Follows its published description (openapi 1.0.0-draft) and what PrusaLink 0.8 does; there is no
+recorded session of a printer.
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,8 @@
-"""Printers running Klipper, through Moonraker. Never tried on hardware: on a virtual one only."""
+"""Printers running Klipper, through Moonraker.
+
+Never tried on hardware: on a virtual printer, and on Moonraker 0.11 with Klipper 0.12 without a
+board (its mode for debugging).
+"""
 
 import asyncio
 import contextlib

@@ -8,7 +8,7 @@ from urllib.parse import quote, urlsplit
 import httpx
 
 from device_bridge.dialects import prusalink
-from device_bridge.errors import DeviceError
+from device_bridge.errors import DeviceError, DeviceRefusedError
 from device_bridge.transports.http import HttpLink, json_object
 from domain.shared.errors import InvalidInputError
 
@@ -17,6 +17,8 @@ UPLOAD_S = 120.0
 """Seconds without any byte going on; these printers write slowly to their stick."""
 STOP_S = 1.0
 NO_CONTENT = 204
+LISTED_TRIES = 20
+LISTED_PAUSE_S = 0.25
 
 
 class PrusaLinkWire:
@@ -67,16 +69,28 @@ class PrusaLinkWire:
         await self._ask(method, f"/api/v1/job/{job_id}{verb}")
 
     async def upload(self, name: str, program: Path) -> None:
-        """Store a file; it is started by an order of its own, so that a lost answer to a long
-        upload never leaves open whether the printer began."""
+        """Store a file and wait until the printer lists it.
+
+        It is started by an order of its own, so that a lost answer to a long upload never leaves
+        open whether the printer began. PrusaLink 0.8 fails on a plain octet stream.
+        """
         headers = {
-            "Content-Type": "application/octet-stream",
+            "Content-Type": "text/x.gcode",
             "Print-After-Upload": "?0",
             "Overwrite": "?1",
         }
         content = await asyncio.to_thread(program.read_bytes)
         async with self._new(UPLOAD_S) as link:
             await link.ask("PUT", self._path(name), content=content, headers=headers)
+        for attempt in range(LISTED_TRIES):
+            try:
+                await self._ask("GET", self._path(name))
+            except DeviceRefusedError:
+                if attempt + 1 == LISTED_TRIES:
+                    raise
+                await asyncio.sleep(LISTED_PAUSE_S)
+            else:
+                return
 
     async def start(self, name: str) -> None:
         """Print a stored file; 409 when something is on the printer."""

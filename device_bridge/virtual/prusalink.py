@@ -25,6 +25,8 @@ STATES = {
 FILES = "/api/v1/files/usb/"
 JOB = re.compile(r"/api/v1/job/(\d+)(/pause|/resume)?")
 NOTHING = Answer(status=204)
+UNLISTED = 1
+"""So many times a new file is not found yet: the printer's list of files follows late."""
 
 
 class VirtualPrusaLink:
@@ -56,6 +58,7 @@ class VirtualPrusaLink:
         self._nonce = token_hex(8)
         self._nonsense: list[bytes] = []
         self._off = asyncio.Event()
+        self._unlisted = 0
 
     async def start(self) -> None:
         """Switch on."""
@@ -182,11 +185,12 @@ class VirtualPrusaLink:
     async def _file(self, request: Request) -> Answer:
         name = request.path.removeprefix(FILES)
         if request.method == "PUT":
-            self.orders.append("upload")
-            self.printer.files[name] = request.body
-            return Answer(status=201)
-        if name not in self.printer.files:
-            return Answer(status=404, body=b"File not found")
+            return self._upload(name, request)
+        if name not in self.printer.files or self._unlisted > 0:
+            self._unlisted -= 1
+            return as_json({"title": "NOT FOUND", "message": "File not found"}, status=404)
+        if request.method == "GET":
+            return as_json({"name": name, "type": "PRINT_FILE", "read_only": False})
         if request.method == "DELETE":
             self.printer.files.pop(name)
             return NOTHING
@@ -198,6 +202,14 @@ class VirtualPrusaLink:
             self.swallow_starts -= 1
             await self._off.wait()
         return NOTHING
+
+    def _upload(self, name: str, request: Request) -> Answer:
+        if request.headers.get("content-type") != "text/x.gcode":
+            return Answer(status=415, body=b"Unsupported media type")
+        self.orders.append("upload")
+        self.printer.files[name] = request.body
+        self._unlisted = UNLISTED
+        return Answer(status=201)
 
     def _order(self, method: str, id: int, verb: str) -> Answer:
         printer = self.printer
