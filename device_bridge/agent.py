@@ -10,6 +10,7 @@ from typing import Any
 
 import structlog
 
+from device_bridge.attending import parse_word
 from device_bridge.dispatcher import Dispatcher
 from device_bridge.drivers.catalogue import OWN_FOLDER, driver_for, driver_named
 from device_bridge.energy import EnergyCount
@@ -120,13 +121,19 @@ class Agent:
         and leaves an emergency stop latched with ``keep_stop``; ``calibrate`` needs a ``routine``
         (home, level); ``status`` only asks. The answer says that the request was taken; its
         effect is reported as a command. ``clear_fault`` answers when the machine has.
+        ``attend`` takes a person's word (``parse_word``); ``tasks`` lists what waits for people.
         """
+        if verb == "tasks":
+            return {"ok": True, "tasks": self._tasks()}
         try:
             place = self._place(str(request.get("node_id", "")))
             if verb == "clear_fault":
                 await place.session.clear_fault(
                     str(request.get("operator", "")), keep_stop=request.get("keep_stop") is True
                 )
+            elif verb == "attend":
+                fresh = await place.dispatcher.attend(parse_word(request))
+                return {"ok": True, **self._state(place), "fresh": fresh}
             elif verb == "calibrate":
                 await place.session.calibrate(str(request.get("routine", "")))
             elif verb != "status":
@@ -153,6 +160,11 @@ class Agent:
         return list(
             await asyncio.gather(*(self.emergency_stop(node, stopped_by) for node in nodes))
         )
+
+    def _tasks(self) -> list[dict[str, Any]]:
+        """What waits for people at the machines of this bridge."""
+        tasks = (place.session.task() for place in self._places.values())
+        return [task for task in tasks if task is not None]
 
     def _begin(self, place: Place, verb: str, build_id: str) -> None:
         if verb not in {"pause", "resume", "cancel"}:

@@ -9,6 +9,7 @@ from uuid import uuid5
 
 import structlog
 
+from device_bridge.attending import ENDS, Word
 from device_bridge.errors import DeviceError, MachineBusyError, WithdrawnError
 from device_bridge.journal import COMMAND_NAMES, BuildState, Journal
 from device_bridge.outbox import Courier
@@ -21,6 +22,7 @@ from domain.shared.errors import (
     ConflictError,
     ImeweError,
     InvalidInputError,
+    NotFoundError,
     StaleEpochError,
     StorageFullError,
     UnavailableError,
@@ -215,6 +217,7 @@ class Dispatcher:
         entry = await self._journal.entry(build_id)
         if verb == "cancel" and entry is not None and entry.state is BuildState.ACCEPTED:
             self._withdrawn.add(build_id)
+            self._session.withdraw(build_id)
             return
         verbs = {
             "pause": self._session.pause,
@@ -224,6 +227,21 @@ class Dispatcher:
         if verb not in verbs:
             raise InvalidInputError(f"unknown request {verb[:40]}", field="verb")
         await verbs[verb](build_id)
+
+    async def attend(self, word: Word) -> bool:
+        """A person's word; False when it was obeyed before.
+
+        Raises ``NotFoundError``, ``ConflictError`` when the build ended otherwise, ``DeviceError``.
+        """
+        entry = await self._journal.entry(word.build_id)
+        if entry is None or entry.work.node_id != self._node_id:
+            raise NotFoundError(f"this machine has no build {word.build_id}", field="build_id")
+        if entry.state in ENDS.get(word.said, ()):
+            return False
+        if not entry.state.open:
+            raise ConflictError(f"build {word.build_id} is {entry.state} already")
+        await self._session.attend(word)
+        return True
 
     async def _obey(self, work: Work) -> None:
         try:

@@ -34,8 +34,7 @@ def ending(
     """
     figures = {
         **measured,
-        "material_mm3": result.material_mm3,
-        "material_mg": round(result.material_mm3 * work.density_mg_per_mm3),
+        **_material(result, work.density_mg_per_mm3),
     }
     told = {"build_id": work.build_id, **figures}
     failure = {"reason": result.reason, "native_text": result.native_text}
@@ -58,6 +57,14 @@ def ending(
                 report=unknown(work, reason, facts=known, status=status),
                 facts=known,
             )
+
+
+def _material(result: RunResult, density: float) -> dict[str, int]:
+    if result.material_mg is None:
+        volume = result.material_mm3
+        return {"material_mm3": volume, "material_mg": round(volume * density)}
+    volume = round(result.material_mg / density) if density else 0
+    return {"material_mm3": volume, "material_mg": result.material_mg}
 
 
 def unknown(

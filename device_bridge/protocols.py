@@ -100,6 +100,8 @@ class RunResult:
     native_text: str = ""
     duration_ms: int | None = None
     """The machine's own count, for a run that this bridge did not see from its start."""
+    material_mg: int | None = None
+    """What a person weighed; it stands for what ``material_mm3`` would give."""
 
 
 @dataclass(slots=True, kw_only=True)

@@ -8,12 +8,14 @@ from typing import Any
 
 import structlog
 
+from device_bridge.attending import Attended, Said, Word
 from device_bridge.energy import EnergyCount
 from device_bridge.errors import (
     DeviceError,
     EmergencyLatchedError,
     MachineBusyError,
     NotHeldError,
+    UnsupportedError,
     WithdrawnError,
 )
 from device_bridge.journal import BuildState, Entry, Journal
@@ -215,6 +217,30 @@ class Session:
         self._working_on(build_id)
         await self._driver.cancel()
 
+    def task(self) -> dict[str, Any] | None:
+        """What waits for the person of a machine without a wire, if anything does."""
+        task = self._driver.task() if isinstance(self._driver, Attended) else None
+        if task is None or self._work is None:
+            return None
+        work = self._work
+        return {**task, "node_id": self.node_id, "part_id": work.part_id, "digest": work.digest}
+
+    async def attend(self, word: Word) -> None:
+        """Take a person's word about the build before them, and report what follows from it."""
+        if not isinstance(self._driver, Attended):
+            raise UnsupportedError("this machine speaks for itself: it is no attended one")
+        self._working_on(word.build_id)
+        await self._driver.hear(word)
+        if word.said is Said.PAUSE:
+            await self.pause(word.build_id)
+        elif word.said is Said.RESUME:
+            await self.resume(word.build_id)
+
+    def withdraw(self, build_id: str) -> None:
+        """An accepted build is not wanted any more; a person may still sit before it."""
+        if isinstance(self._driver, Attended):
+            self._driver.withdraw(build_id)
+
     async def emergency_stop(self, stopped_by: str) -> EStopReceipt:
         """Stop first, record after; latched from here on, whatever the machine answers."""
         self._unlatched.clear()
@@ -365,6 +391,8 @@ class Session:
         measured = await self._energy.figures()
         if not seen_whole:
             measured = {**NO_FIGURES, "duration_ms": result.duration_ms or 0}
+        elif isinstance(self._driver, Attended):  # it lay before the person for a while
+            measured = {**measured, "duration_ms": result.duration_ms or 0}
         end = ending(work, result, measured=measured, status=self.status)
         await self._record(work, end.state, facts=end.facts, reports=(end.report,))
         self._log.info("build_ended", build_id=work.build_id, outcome=result.outcome)
