@@ -27,6 +27,8 @@ from device_bridge.safety.policy import PolicyFile
 from device_bridge.safety.warden import AtWork, NoWarden, Warden
 from device_bridge.safety.watch import Watch
 from device_bridge.session import Session
+from device_bridge.telemetry.economy import Economy
+from device_bridge.telemetry.outbox import TelemetryOutbox
 from device_bridge.telemetry.sampler import Sampler
 from domain.ports import ArtifactStore, Clock, CommandPort, TelemetryFeed
 from domain.shared.errors import ImeweError, InvalidInputError, NotFoundError
@@ -74,6 +76,7 @@ class Agent:
         self._heartbeat = heartbeat
         self._journal = Journal(folder / "bridge" / "journal.db", clock=clock)
         self._courier = Courier(self._journal, commands, refused=self._refused)
+        self._readings = TelemetryOutbox(folder / "bridge" / "telemetry.db")
         self._warden = warden or NoWarden()
         self._policies = PolicyFile(folder / POLICIES)
         self._latches = Latches(folder / "bridge" / FOLDER)
@@ -88,6 +91,7 @@ class Agent:
     async def run(self) -> None:
         """Work until cancelled; then every port is given back, the machines left as they are."""
         await self._journal.open()
+        await self._readings.open(self._journal.bridge_epoch)
         if forgotten := await self._journal.prune():
             self._log.info("old_builds_forgotten", builds=forgotten)
         shutil.rmtree(self._spool, ignore_errors=True)  # programs of an earlier life
@@ -99,6 +103,7 @@ class Agent:
             for node_id in list(self._places):
                 await self._drop(node_id)
             await self._warden.farewell()
+            await self._readings.close()
             await self._journal.close()
             self._latches.close()
 
@@ -230,7 +235,11 @@ class Agent:
 
     def _add(self, machine: MachineConfig, driver: DeviceDriver) -> None:
         sampler = Sampler(
-            machine.node_id, epoch=self._journal.bridge_epoch, feed=self._feed, clock=self._clock
+            machine.node_id,
+            outbox=self._readings,
+            feed=self._feed,
+            clock=self._clock,
+            economy=Economy(),
         )
         energy = EnergyCount(meter_for(machine), sampler.take)
         session = Session(

@@ -17,6 +17,7 @@ from device_bridge.safety.latches import Latches
 from device_bridge.safety.policy import SafetyPolicy
 from device_bridge.safety.watch import Watch
 from device_bridge.session import Session
+from device_bridge.telemetry.outbox import TelemetryOutbox
 from device_bridge.telemetry.sampler import Sampler
 from domain.shared.errors import UnavailableError
 from ops.clock import SystemClock
@@ -62,6 +63,7 @@ class Bridge(Life):
         self.journal = MortalJournal(folder / "journal.db", self)
         self._latches = Latches(folder / "stopped")
         self._courier = Courier(self.journal, self, refused=lambda *_: None)
+        self._readings = TelemetryOutbox(folder / "telemetry.db")
         self.sessions: dict[str, Session] = {}
         self.dispatchers: dict[str, Dispatcher] = {}
 
@@ -86,7 +88,7 @@ class Bridge(Life):
         world = self.world
         kind = FollowingDriver if device.alone else ScriptedDriver
         driver = kind(device, self, world.chance)
-        sampler = Sampler(device.node_id, epoch=1, feed=self, clock=SystemClock())
+        sampler = Sampler(device.node_id, outbox=self._readings, feed=self, clock=SystemClock())
         session = Session(
             device.node_id,
             driver,

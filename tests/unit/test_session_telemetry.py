@@ -1,6 +1,9 @@
 """Telemetry: batches, the deadband to the log, leases of heat, and what a program uses."""
 
 import asyncio
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,7 +17,8 @@ from device_bridge.protocols import (
     TelemetrySample,
 )
 from device_bridge.telemetry.deadband import Deadband
-from device_bridge.telemetry.sampler import MOST_WAITING, Sampler
+from device_bridge.telemetry.outbox import TelemetryOutbox
+from device_bridge.telemetry.sampler import MOST_UNKEPT, Sampler
 from domain.node.states import Availability, Execution
 from domain.shared.errors import UnavailableError
 from tests.waiting import until
@@ -31,8 +35,10 @@ class Feed:
     def __init__(self) -> None:
         self.messages: list[dict[str, Any]] = []
         self.away = False
+        self.tries = 0
 
     async def publish(self, node_id: str, columns: dict[str, Any]) -> None:
+        self.tries += 1
         if self.away:
             raise UnavailableError("away")
         self.messages.append(columns)
@@ -42,16 +48,29 @@ def sample(**metrics: float) -> TelemetrySample:
     return TelemetrySample(mono_s=0.0, metrics=metrics)
 
 
-async def test_readings_of_a_second_travel_as_columns() -> None:
-    feed = Feed()
-    sampler = Sampler("n1", epoch=3, feed=feed, clock=Noon())
-    sampler.belongs_to("b1")
-    sampler.take(sample(a=1.0, b=2.0))
-    sampler.take(sample(a=3.0))
-    sampler.flush()
+@asynccontextmanager
+async def publishing(folder: Path, feed: Feed, *, epoch: int = 1) -> AsyncIterator[Sampler]:
+    """A sampler at work, with its outbox."""
+    outbox = TelemetryOutbox(folder / "telemetry.db")
+    await outbox.open(epoch)
+    sampler = Sampler("n1", outbox=outbox, feed=feed, clock=Noon())
     running = asyncio.create_task(sampler.run())
-    await until(lambda: feed.messages)
-    running.cancel()
+    try:
+        yield sampler
+    finally:
+        running.cancel()
+        await asyncio.wait([running])
+        await outbox.close()
+
+
+async def test_readings_of_a_second_travel_as_columns(tmp_path: Path) -> None:
+    feed = Feed()
+    async with publishing(tmp_path, feed, epoch=3) as sampler:
+        sampler.belongs_to("b1")
+        sampler.take(sample(a=1.0, b=2.0))
+        sampler.take(sample(a=3.0))
+        sampler.flush()
+        await until(lambda: feed.messages)
     (message,) = feed.messages
     noon = int(Noon().now().timestamp() * 1000)
     assert message == {
@@ -66,29 +85,56 @@ async def test_readings_of_a_second_travel_as_columns() -> None:
     }
 
 
-async def test_no_message_holds_more_than_a_thousand_readings() -> None:
+async def test_no_message_holds_more_than_a_thousand_readings(tmp_path: Path) -> None:
     feed = Feed()
-    sampler = Sampler("n1", epoch=1, feed=feed, clock=Noon())
-    for number in range(450):
-        sampler.take(sample(a=float(number), b=1.0, c=2.0))
-    sampler.flush()
-    running = asyncio.create_task(sampler.run())
-    await until(lambda: sum(len(message["t"]) for message in feed.messages) >= 1350)
-    running.cancel()
+    async with publishing(tmp_path, feed) as sampler:
+        for number in range(450):
+            sampler.take(sample(a=float(number), b=1.0, c=2.0))
+        sampler.flush()
+        await until(lambda: sum(len(message["t"]) for message in feed.messages) >= 1350)
     assert sum(len(message["t"]) for message in feed.messages) == 1350
     assert max(len(message["t"]) for message in feed.messages) <= 1000
 
 
-async def test_a_feed_that_is_away_costs_old_readings_and_says_how_many() -> None:
+async def test_what_a_feed_that_is_away_does_not_take_comes_from_the_next_life(
+    tmp_path: Path,
+) -> None:
     feed = Feed()
-    sampler = Sampler("n1", epoch=1, feed=feed, clock=Noon())
-    for number in range(MOST_WAITING + 3):
-        sampler.take(sample(a=float(number)))
-        sampler.flush()
-    running = asyncio.create_task(sampler.run())
-    await until(lambda: len(feed.messages) >= MOST_WAITING)
-    running.cancel()
-    assert len(feed.messages) == MOST_WAITING
+    feed.away = True
+    async with publishing(tmp_path, feed) as sampler:
+        for number in range(20):
+            sampler.take(sample(a=float(number)))
+            sampler.flush()
+        await until(lambda: feed.tries)
+        sampler.take(sample(a=20.0))  # of a batch that was not closed yet
+    feed.away = False
+    async with publishing(tmp_path, feed, epoch=2):
+        await until(lambda: len(feed.messages) == 21)
+    assert [message["v"] for message in feed.messages] == [[float(n)] for n in range(21)]
+    names = [(message["epoch"], message["seq"]) for message in feed.messages]
+    assert names == [(1, 1), *((2, seq) for seq in range(1, 21))]
+
+
+async def test_a_full_disk_costs_old_readings_and_says_how_many(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    feed = Feed()
+    full = True
+    put = TelemetryOutbox.put
+
+    async def may_put(box: TelemetryOutbox, node_id: str, messages: list[dict[str, Any]]) -> None:
+        if full:
+            raise sqlite3.OperationalError("database or disk is full")
+        await put(box, node_id, messages)
+
+    monkeypatch.setattr(TelemetryOutbox, "put", may_put)
+    async with publishing(tmp_path, feed) as sampler:
+        for number in range(MOST_UNKEPT + 3):
+            sampler.take(sample(a=float(number)))
+            sampler.flush()
+        full = False
+        await until(lambda: len(feed.messages) >= MOST_UNKEPT)
+    assert len(feed.messages) == MOST_UNKEPT
     assert sum(message.get("gap", 0) for message in feed.messages) == 3
 
 
