@@ -99,7 +99,7 @@ class Agent:
             async with open_desk(self._spool.parent, self.stop_here):
                 await self._work()
         finally:
-            await self._warden.tell(self._at_work())
+            await self._warden.tell(self._at_work())  # who leaves now leaves nobody alone
             for node_id in list(self._places):
                 await self._drop(node_id)
             await self._warden.farewell()
@@ -255,6 +255,7 @@ class Agent:
             watch=Watch(
                 policy=lambda: self._policies.of(machine.node_id),
                 stalls=is_fed(machine),
+                acts=not driver_named(machine.dialect, self._own_drivers).read_only,
                 deed=lambda: self._warden.deed(machine.node_id),
                 announce=lambda: self._warden.tell(self._at_work()),
             ),

@@ -104,7 +104,9 @@ class Session:
             pause=self.pause,
             halt=self.emergency_stop,
         )
-        self._guard = Guard(node_id, driver, watch.policy, hands, stalls=watch.stalls)
+        self._guard = Guard(
+            node_id, driver, watch.policy, hands, stalls=watch.stalls, acts=watch.acts
+        )
         self._ready = asyncio.Event()
         self._found: asyncio.Queue[tuple[Work, RunHandle]] = asyncio.Queue()
         self._log = structlog.get_logger("bridge.session").bind(node_id=node_id)
@@ -263,13 +265,22 @@ class Session:
                 )
             if self._work is not None:
                 raise MachineBusyError("a build is still on the machine")
-            self._connected = False
             await self._stops.hush()
-            identity = await self._driver.clear_fault(operator)
-            await self._stops.lift()
-            await self._introduce(identity)
-            self._connected = True
+            await self._clear(operator)
         self._unlatched.set()
+
+    async def _clear(self, operator: str) -> None:
+        """Machine and latch; a machine that is only read has nothing but the latch."""
+        if not self._watch.acts:
+            await self._stops.lift()
+            self._settle(probed=self._connected)
+            self._reporter.observed(self.status)
+            return
+        self._connected = False
+        identity = await self._driver.clear_fault(operator)
+        await self._stops.lift()
+        await self._introduce(identity)
+        self._connected = True
 
     async def calibrate(self, routine: str) -> None:
         """Run one of the machine's own routines while nothing else is on it."""

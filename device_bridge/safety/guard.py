@@ -12,7 +12,7 @@ from time import monotonic
 
 import structlog
 
-from device_bridge.errors import DeviceError, LinkLostError, MachineBusyError
+from device_bridge.errors import DeviceError, LinkLostError, MachineBusyError, UnsupportedError
 from device_bridge.protocols import DeviceDriver, RunResult, TelemetrySample
 from device_bridge.safety.heat_checks import Finding, HeatChecks
 from device_bridge.safety.policy import SafetyPolicy
@@ -21,6 +21,10 @@ from domain.node.states import Execution
 LOOK_S = 1.0
 CALM_S = 60.0
 WATCHER = "watcher"
+FOREIGN = frozenset({
+    Execution.ACTIVE, Execution.INTERRUPTED, Execution.FEED_HOLD, Execution.WAIT,
+})  # fmt: skip
+"""Somebody's program is on the machine, if not ours: its heat is not without an owner."""
 HELD = frozenset({Execution.INTERRUPTED, Execution.FEED_HOLD, Execution.WAIT})
 KINDS = {"BUILD_STALLED": "MOTION_PROGRAM", "MADE_SAFE": "SYSTEM"}
 POSITION = "position."
@@ -37,7 +41,8 @@ class Hands:
 
 
 class Guard:
-    """Watches one machine. ``stalls``: whether a build is fed by this bridge and so can stall."""
+    """Watches one machine. ``stalls``: whether a build is fed by this bridge and so can stall;
+    ``acts``: whether its driver can do anything but read."""
 
     def __init__(
         self,
@@ -47,11 +52,13 @@ class Guard:
         hands: Hands,
         *,
         stalls: bool,
+        acts: bool,
     ) -> None:
         self._driver = driver
         self._policy = policy
         self._hands = hands
         self._stalls = stalls
+        self._acts = acts
         self._checks = HeatChecks(policy)
         self._build_id = ""
         self._worked_at = 0.0
@@ -104,7 +111,8 @@ class Guard:
         if any(self._places.get(name, value) != value for name, value in places.items()):
             self.working()
         self._places.update(places)
-        self._find(self._checks.take(sample.metrics, sample.mono_s, building=bool(self._build_id)))
+        building = bool(self._build_id) or self._driver.get_status().execution in FOREIGN
+        self._find(self._checks.take(sample.metrics, sample.mono_s, building=building))
 
     def lost(self) -> None:
         """The link went away."""
@@ -143,7 +151,7 @@ class Guard:
         for finding in findings:
             self._tell(finding)
             busy = self._acting is not None and not self._acting.done()
-            if finding.action != "warn" and (not busy or finding.action == "stop"):
+            if self._acts and finding.action != "warn" and (not busy or finding.action == "stop"):
                 self._acting = asyncio.get_running_loop().create_task(self._act(finding))
 
     def _tell(self, finding: Finding) -> None:
@@ -159,8 +167,8 @@ class Guard:
         try:
             async with asyncio.timeout(CALM_S):
                 await self._calm(finding)
-        except LinkLostError as gone:
-            self._log.error("not_made_safe", problem=gone.message)
+        except (LinkLostError, UnsupportedError) as helpless:
+            self._log.error("not_made_safe", problem=helpless.message)
         except (DeviceError, TimeoutError) as problem:
             self._log.error("does_not_obey", problem=str(problem))
             await self._hands.halt(f"{WATCHER}/{finding.code}")

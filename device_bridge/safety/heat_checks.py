@@ -62,6 +62,7 @@ class HeatChecks:
         self._building = False
         self._grace_until = 0.0
         self._hot_since: float | None = None
+        self._orphan = False
         self._spindle = 0.0
 
     @property
@@ -83,11 +84,10 @@ class HeatChecks:
 
     def orphan(self) -> None:
         """The build that held the heat is over and nobody knows how: its lease has run out."""
-        self._building = False
-        self._hot_since = float("-inf")
+        self._orphan = True
 
     def belongs(self, now: float, *, building: bool) -> None:
-        """Whether a build holds the lease from now on."""
+        """Whether a program holds the lease from now on."""
         if building != self._building:
             self._building = building
             self._grace_until = now + GRACE_S
@@ -175,11 +175,13 @@ class HeatChecks:
         """Heat that no build holds a lease for."""
         if self._building or not self.hot:
             self._hot_since = None
+            self._orphan = self._orphan and self.hot
             self._told -= {("", "HEAT_UNOWNED"), ("", "HEAT_LEFT_ON")}
             return []
         self._hot_since = now if self._hot_since is None else self._hot_since
         age, bound = now - self._hot_since, self._policy().idle_heat_s
-        if age > bound:
+        if age > bound or self._orphan:
+            self._orphan = False
             self._hot_since = now  # a machine that does not obey is told again
             self._told.add(("", "HEAT_LEFT_ON"))
             text = "heat or spindle without a build is switched off"

@@ -65,7 +65,11 @@ class ProcessWarden:
     async def tell(self, at_work: Sequence[AtWork]) -> None:
         """See ``Warden``."""
         if self._process is None or self._process.returncode is not None:
-            await self._start()
+            try:
+                await self._start()
+            except OSError as problem:
+                self._log.error("no_watcher", problem=str(problem))
+                return
         self._write({"machines": [_described(each) for each in at_work], "hung_s": _hung(at_work)})
 
     async def farewell(self) -> None:

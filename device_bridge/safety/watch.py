@@ -10,11 +10,13 @@ from device_bridge.safety.policy import SafetyPolicy
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watch:
     """``policy``: the machine's, as it stands now. ``stalls``: the bridge feeds its builds line
-    by line. ``deed``: what was done to it after the last bridge died, told once. ``announce``:
-    tell the watcher, before the first byte, that a build begins."""
+    by line. ``acts``: its driver does more than read. ``deed``: what was done to it after the last
+    bridge died, told once. ``announce``: tell the watcher, before the first byte, that a build
+    begins."""
 
     policy: Callable[[], SafetyPolicy]
     stalls: bool
+    acts: bool
     deed: Callable[[], dict[str, Any] | None]
     announce: Callable[[], Awaitable[None]]
 

@@ -134,4 +134,5 @@ def test_heat_that_a_lost_build_left_behind_is_ended_at_once(building: bool) -> 
     watch = checks()
     feed(watch, (0.0, 200.0, 200.0), building=building)
     watch.orphan()
-    assert feed(watch, (1.0, 200.0, 200.0), building=False) == ["HEAT_LEFT_ON"]
+    readings = [(1.0, 200.0, 200.0), (2.0, 200.0, 200.0)]
+    assert feed(watch, *readings, building=False) == ["HEAT_LEFT_ON"]
