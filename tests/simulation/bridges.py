@@ -100,7 +100,11 @@ class Bridge(Life):
             latches=self._latches,
             raw_stop=None,
             watch=Watch(
-                policy=SafetyPolicy, stalls=False, deed=lambda: None, announce=self._announce
+                policy=SafetyPolicy,
+                stalls=False,
+                acts=False,
+                deed=lambda: None,
+                announce=self._announce,
             ),
         )
         dispatcher = Dispatcher(

@@ -51,12 +51,12 @@ def right(seed: int) -> tuple[int, ...]:
         try:
             world.open()
             world.loop.run_until_complete(_play(world, broken))
+            assert not broken, broken[0]
             _check(seed, world)
         except AssertionError as wrong:
             raise AssertionError(f"seed {seed}") from wrong
         finally:
             world.close()
-        assert not broken, (seed, broken[0])
         starts = sum(d.starts.total() for d in world.devices.values())
         return starts, world.kills, world.restored, world.loop.ticks, len(world.log.events)
 
