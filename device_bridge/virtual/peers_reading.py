@@ -9,6 +9,7 @@ from device_bridge.drivers.spec import Peer
 from device_bridge.extras import extra
 from device_bridge.machines import MachineConfig
 from device_bridge.virtual.modbus import HOST, VirtualUnit
+from device_bridge.virtual.mqtt import VirtualBroker
 from device_bridge.virtual.mtconnect import VirtualAgent
 from device_bridge.virtual.peers_http import NOTICED_S, Cable
 
@@ -111,3 +112,33 @@ async def opcua_peer(folder: Path) -> AsyncIterator[Peer]:
     finally:
         await plug.stop()
         await machine.stop()
+
+
+@asynccontextmanager
+async def mqtt_peer(folder: Path) -> AsyncIterator[Peer]:
+    """A virtual broker with a press on it."""
+    broker = VirtualBroker()
+    broker.publish("press/state", b'{"state": "idle", "temperatures": [41.5]}')
+    broker.publish("press/watts", b"115")
+    await broker.plug()
+    plug = Plug(broker.unplug, broker.plug)
+    try:
+        yield Peer(
+            machine=MachineConfig(
+                node_id="certify",
+                name="press",
+                dialect="mqtt",
+                port=f"mqtt://{HOST}:{broker.port}",
+                virtual=True,
+                options={
+                    "map": "temperature.plate.actual_c=press/state#/temperatures/0,"
+                    "execution=press/state#/state,power_w=press/watts",
+                    "states": "idle:READY,run:ACTIVE",
+                },
+            ),
+            unplug=plug.pull,
+            babble=broker.babble,
+        )
+    finally:
+        await plug.stop()
+        await broker.stop()
