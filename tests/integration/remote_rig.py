@@ -12,6 +12,7 @@ from device_bridge.drivers.remote import RemoteDriver
 from device_bridge.errors import DeviceError
 from device_bridge.machines import MachineConfig, write_machines
 from device_bridge.protocols import DeviceEvent, JobSpec, LinkLost, Progressed, RunResult
+from device_bridge.virtual.file_printer import FilePrinter
 from device_bridge.virtual.moonraker import VirtualMoonraker
 from device_bridge.virtual.prusalink import VirtualPrusaLink
 from tests.integration.bridge_shop import NODE
@@ -20,6 +21,7 @@ SHORT = 40
 LONG = 2000
 PATIENCE_S = 30.0
 RESTART_S = 0.3
+HURRY = 1000.0
 
 
 def moves(lines: int, *, feed: int = 6000) -> str:
@@ -33,6 +35,14 @@ def job(folder: Path, program: str, *, build_id: str = "b1") -> JobSpec:
     path = folder / f"{build_id}.program"
     path.write_text(program)
     return JobSpec(build_id=build_id, program=path)
+
+
+def hurry(printer: FilePrinter) -> None:
+    """From now on it moves so fast that only this computer slows it down.
+
+    Until then a program of ``LONG`` takes most of a minute: nothing ends by accident.
+    """
+    printer.body.planner._speed = HURRY
 
 
 class Heard:
@@ -60,7 +70,7 @@ async def klipper(
     """A printer that is switched on, and an unconnected driver with its key, or another."""
     machine = VirtualMoonraker(folder, api_key=key, restart_s=RESTART_S, **plan)
     await machine.start()
-    driver = MoonrakerPrinter(machine.web.url, api_key=key if given is None else given, start_s=3.0)
+    driver = MoonrakerPrinter(machine.web.url, api_key=key if given is None else given, start_s=1.0)
     try:
         yield machine, driver
     finally:
@@ -75,7 +85,7 @@ async def prusa(
     """The same for a Prusa printer, asked often."""
     machine = VirtualPrusaLink(folder, **plan)
     await machine.start()
-    driver = PrusaLinkPrinter(machine.web.url, poll_s=0.03, start_s=3.0, **(given or {}))
+    driver = PrusaLinkPrinter(machine.web.url, poll_s=0.03, start_s=1.0, **(given or {}))
     try:
         yield machine, driver
     finally:

@@ -28,6 +28,7 @@ from tests.integration.remote_rig import (
     Heard,
     back,
     ended,
+    hurry,
     job,
     klipper,
     moves,
@@ -62,11 +63,12 @@ async def test_a_program_is_stored_under_the_builds_name_and_run_once(tmp_path: 
 
 
 async def test_a_second_start_is_refused_while_it_prints_and_after_it_has(tmp_path: Path) -> None:
-    async with klipper(tmp_path, speed=FAST) as (machine, driver):
+    async with klipper(tmp_path) as (machine, driver):
         await driver.connect()
-        first = await driver.execute_job(job(tmp_path, moves(400)))
+        first = await driver.execute_job(job(tmp_path, moves(LONG)))
         with pytest.raises(MachineBusyError):
             await driver.execute_job(job(tmp_path, moves(SHORT), build_id="b2"))
+        hurry(machine.klipper.printer)
         assert (await ended(first.result)).outcome == "finished"
         with pytest.raises(MachineBusyError, match="already been started"):
             await driver.execute_job(job(tmp_path, moves(SHORT)))
@@ -103,7 +105,7 @@ async def test_a_second_stop_is_sent_again_to_a_klipper_that_was_restarted_meanw
 
 
 async def test_what_somebody_else_prints_is_left_alone(tmp_path: Path) -> None:
-    async with klipper(tmp_path, speed=FAST) as (machine, driver):
+    async with klipper(tmp_path) as (machine, driver):
         machine.klipper.printer.files["benchy.gcode"] = moves(LONG).encode()
         await driver.connect()
         machine.klipper.start("benchy.gcode")
@@ -217,7 +219,7 @@ async def test_a_stop_needs_no_open_connection(tmp_path: Path) -> None:
 async def test_a_print_goes_on_through_a_lost_link_and_is_followed_to_its_end(
     tmp_path: Path,
 ) -> None:
-    async with klipper(tmp_path, speed=20.0) as (machine, driver):
+    async with klipper(tmp_path) as (machine, driver):
         heard = Heard(driver)
         await driver.connect()
         handle = await driver.execute_job(job(tmp_path, moves(LONG)))
@@ -232,6 +234,7 @@ async def test_a_print_goes_on_through_a_lost_link_and_is_followed_to_its_end(
         await machine.web.mend()
         await back(driver)
         assert driver.get_status().execution is Execution.ACTIVE
+        hurry(machine.klipper.printer)
         assert (await ended(handle.result)).outcome == "finished"
         assert (machine.klipper.printer.starts, heard.losses) == (1, 1)
 

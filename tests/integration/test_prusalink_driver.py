@@ -18,7 +18,17 @@ from device_bridge.virtual.file_printer import Printing
 from device_bridge.virtual.peers_http import is_hot
 from domain.node.states import Availability, EmergencyStop, Execution
 from tests.integration.bridge_rig import until
-from tests.integration.remote_rig import LONG, SHORT, Heard, back, ended, job, moves, prusa
+from tests.integration.remote_rig import (
+    LONG,
+    SHORT,
+    Heard,
+    back,
+    ended,
+    hurry,
+    job,
+    moves,
+    prusa,
+)
 
 FAST = 50.0
 
@@ -83,7 +93,7 @@ async def test_a_pause_is_held_when_the_printer_says_so(tmp_path: Path) -> None:
 
 
 async def test_what_somebody_else_prints_is_not_paused_and_not_cancelled(tmp_path: Path) -> None:
-    async with prusa(tmp_path, speed=FAST) as (machine, driver):
+    async with prusa(tmp_path) as (machine, driver):
         await driver.connect()
         await driver.execute_job(job(tmp_path, moves(LONG)))
         machine.printer.cancel()  # at the printer, and at once another one
@@ -142,7 +152,7 @@ async def test_a_start_whose_answer_was_lost_is_followed_and_not_repeated(tmp_pa
 async def test_a_print_goes_on_through_a_lost_link_and_is_followed_to_its_end(
     tmp_path: Path,
 ) -> None:
-    async with prusa(tmp_path, speed=20.0) as (machine, driver):
+    async with prusa(tmp_path) as (machine, driver):
         heard = Heard(driver)
         await driver.connect()
         handle = await driver.execute_job(job(tmp_path, moves(LONG)))
@@ -153,6 +163,7 @@ async def test_a_print_goes_on_through_a_lost_link_and_is_followed_to_its_end(
         await driver.disconnect()
         await machine.web.mend()
         await back(driver)
+        hurry(machine.printer)
         assert (await ended(handle.result)).outcome == "finished"
         assert (machine.printer.starts, heard.losses) == (1, 1)
 
@@ -177,7 +188,7 @@ async def test_a_job_that_the_printer_forgot_ended_as_its_state_says(tmp_path: P
 
 
 async def test_a_job_that_vanished_out_of_sight_is_a_question(tmp_path: Path) -> None:
-    async with prusa(tmp_path, speed=FAST) as (machine, driver):
+    async with prusa(tmp_path) as (machine, driver):
         heard = Heard(driver)
         await driver.connect()
         handle = await driver.execute_job(job(tmp_path, moves(LONG)))

@@ -13,14 +13,14 @@ from device_bridge.virtual.prusalink import VirtualPrusaLink
 from device_bridge.virtual.web import WebServer
 from tests.integration.bridge_rig import until
 from tests.integration.bridge_shop import NODE, bridge
-from tests.integration.remote_rig import LONG, PATIENCE_S, RESTART_S, SHORT, moves, told_of
+from tests.integration.remote_rig import LONG, PATIENCE_S, RESTART_S, SHORT, hurry, moves, told_of
 
 BOTH = pytest.mark.parametrize("dialect", ["moonraker", "prusalink"])
 
 
 @asynccontextmanager
 async def place(
-    home: Path, dialect: str, *, speed: float = 20.0
+    home: Path, dialect: str, *, speed: float = 1.0
 ) -> AsyncIterator[tuple[FilePrinter, WebServer]]:
     """One printer, written down for a bridge."""
     if dialect == "moonraker":
@@ -61,6 +61,7 @@ async def test_a_bridge_that_restarts_follows_its_print_and_starts_nothing(
         assert printer.state is Printing.PRINTING
         async with bridge(tmp_path) as (agent, core):
             await until(lambda: _at_work(agent, core), within_s=PATIENCE_S)
+            hurry(printer)
             finished = await core.told("FinishBuild", within_s=PATIENCE_S)
         assert finished["energy_source"] == "none"  # nobody read a meter meanwhile
         assert printer.starts == 1
@@ -75,6 +76,7 @@ async def test_a_print_that_ended_while_no_bridge_lived_is_reported(
         async with bridge(tmp_path) as (_, core):
             core.order("b1", NODE, moves(LONG))
             await core.told("StartBuild", within_s=PATIENCE_S)
+        hurry(printer)
         await until(lambda: printer.state is Printing.COMPLETE, within_s=PATIENCE_S)
         async with bridge(tmp_path) as (_, core):
             await core.told("FinishBuild", within_s=PATIENCE_S)
@@ -106,13 +108,14 @@ async def test_a_cable_pulled_in_mid_print_ends_nothing(tmp_path: Path, dialect:
         await web.mend()
         await core.told("ConnectMachine", within_s=PATIENCE_S, count=2)
         await until(lambda: _at_work(agent, core), within_s=PATIENCE_S)
+        hurry(printer)
         await core.told("FinishBuild", within_s=PATIENCE_S)
         assert printer.starts == 1
         assert not core.commands("ReportOutcomeUnknown")
 
 
 async def test_a_followed_print_obeys_pause_resume_and_cancel(tmp_path: Path) -> None:
-    async with place(tmp_path, "moonraker", speed=1.0) as (printer, _):
+    async with place(tmp_path, "moonraker") as (printer, _):
         async with bridge(tmp_path) as (_, core):
             core.order("b1", NODE, moves(LONG))
             await core.told("StartBuild", within_s=PATIENCE_S)
@@ -133,7 +136,7 @@ async def test_a_followed_print_obeys_pause_resume_and_cancel(tmp_path: Path) ->
 async def test_a_bridge_that_died_while_storing_starts_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with place(tmp_path, "moonraker") as (printer, _):
+    async with place(tmp_path, "moonraker", speed=50.0) as (printer, _):
         reached = asyncio.Event()
 
         async def stuck(*_: object) -> None:
