@@ -17,8 +17,9 @@ from domain.telemetry.channels import Quality
 MOST_READINGS: Final = 10_000
 """Bridges send up to 1,000; what is far beyond is an accident."""
 MOST_CHANNELS: Final = 256
-LONGEST_MS: Final = 3_600_000
-"""From the first reading of a message to its last."""
+LONGEST_MS: Final = 7 * 86_400_000
+"""From the first reading of a message to its last: after a long time without a hub, bridges make
+one thin message of many."""
 OLDEST_MS: Final = 366 * 86_400_000
 AHEAD_MS: Final = 86_400_000
 """A bridge whose clock runs further ahead would put its readings out of everybody's sight."""
@@ -194,7 +195,7 @@ def _in_time(first: int, last: int, received: int) -> None:
             Fault.OUT_OF_TIME, f"a reading of {first} to {last} came at {received} (Unix ms)"
         )
     if last - first > LONGEST_MS:
-        raise MalformedBatchError(Fault.OUT_OF_TIME, "its readings span more than an hour")
+        raise MalformedBatchError(Fault.OUT_OF_TIME, "its readings span more than a week")
 
 
 def _count(told: Mapping[str, Any], name: str, *, default: int | None = None) -> int:

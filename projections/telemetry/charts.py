@@ -8,9 +8,9 @@ from typing import Any, Final
 
 from domain.shared.checks import within
 from domain.shared.errors import InvalidInputError, UnavailableError
-from domain.telemetry.messages import LONGEST_MS, QUALITIES
+from domain.telemetry.messages import QUALITIES
 from projections.querying import Connection, fetch
-from projections.telemetry.chunks import decode
+from projections.telemetry.chunks import PIECE_MS, decode
 from projections.telemetry.partitions import DAY_MS
 from projections.telemetry.points import Point, drawn, points_of, step_for
 from projections.telemetry.rollups import MINUTE_MS, SECOND_MS
@@ -152,13 +152,13 @@ async def _readings(
     connection: Connection, node_id: str, named: Named, asked: Asked, cold: ColdTier | None
 ) -> dict[str, list[Reading]] | None:
     """`None` when some lie in a file that cannot be read and a roll-up will do."""
-    more = {"node": node_id, "longest": LONGEST_MS, "build": asked.build_id}
+    more = {"node": node_id, "longest": PIECE_MS, "build": asked.build_id}
     cursor = await connection.execute(_CHUNKS.encode(), {**_span(named, asked), **more})
     found = await asyncio.to_thread(_unpacked, await cursor.fetchall(), named, asked)
     cursor = await connection.execute(
         "SELECT path FROM telemetry.cold WHERE day > %(since)s - %(day)s AND day < %(until)s"
         " AND %(node)s::uuid = ANY(nodes) ORDER BY day, part",
-        {"since": asked.since, "until": asked.until, "day": DAY_MS + LONGEST_MS, "node": node_id},
+        {"since": asked.since, "until": asked.until, "day": DAY_MS + PIECE_MS, "node": node_id},
     )
     wanted = frozenset(named.values())
     for (path,) in await cursor.fetchall():

@@ -3,6 +3,8 @@
 import struct
 import sys
 from array import array
+from collections import defaultdict
+from dataclasses import replace
 from typing import Final, NamedTuple, TypeAlias, cast
 
 from domain.telemetry.messages import Batch
@@ -10,6 +12,8 @@ from domain.telemetry.messages import Batch
 _HEAD: Final = struct.Struct("<BBI")
 _VERSION: Final = 1
 _QUALITY: Final = 1
+PIECE_MS: Final = 3_600_000
+"""No chunk spans more."""
 
 AnyColumn: TypeAlias = "array[int] | array[float]"
 
@@ -21,6 +25,30 @@ class Columns(NamedTuple):
     c: "array[int]"
     v: "array[float]"
     q: "array[int] | None"
+
+
+def pieces(batch: Batch) -> list[Batch]:
+    """The message, or when it spans more than an hour one for each of its hours: a look at some
+    minutes must not search a week for chunks that reach into them."""
+    if batch.ended - batch.begun < PIECE_MS:
+        return [batch]
+    hours: defaultdict[int, list[int]] = defaultdict(list)
+    for index, at in enumerate(batch.t):
+        hours[(at - batch.begun) // PIECE_MS].append(index)
+    return [_part(batch, hours[hour]) for hour in sorted(hours)]
+
+
+def _part(batch: Batch, wanted: list[int]) -> Batch:
+    t = array("q", [batch.t[index] for index in wanted])
+    return replace(
+        batch,
+        t=t,
+        c=array("B", [batch.c[index] for index in wanted]),
+        v=array("d", [batch.v[index] for index in wanted]),
+        q=array("B", [batch.q[index] for index in wanted]) if batch.q else None,
+        begun=min(t),
+        ended=max(t),
+    )
 
 
 def encode(batch: Batch) -> bytes:

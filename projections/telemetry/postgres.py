@@ -7,7 +7,7 @@ from uuid import UUID
 from domain.shared.errors import ConflictError
 from domain.telemetry.messages import Batch
 from projections.postgres import Cursor
-from projections.telemetry.chunks import encode
+from projections.telemetry.chunks import encode, pieces
 from projections.telemetry.known import Known
 from projections.telemetry.order import take_new
 from projections.telemetry.partitions import DAY_MS, Stretch, day_of, ensure, month_of
@@ -141,6 +141,7 @@ def _series(cursor: Cursor, known: Known, batch: Batch) -> list[int] | None:
 
 
 def _copy(cursor: Cursor, known: Known, placed: Sequence[tuple[Batch, list[int]]]) -> None:
+    placed = [(piece, series) for batch, series in placed for piece in pieces(batch)]
     if not placed:
         return
     for day in {batch.begun // DAY_MS for batch, _ in placed}:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from domain.telemetry.channels import Quality
 from domain.telemetry.messages import MalformedBatchError, read_batch
-from projections.telemetry.chunks import decode, encode
+from projections.telemetry.chunks import PIECE_MS, decode, encode, pieces
 from tests.telemetry import HOT_END, NODE, NOON, batch, told
 
 ONE = (NOON, HOT_END, 210.0)
@@ -45,7 +45,7 @@ DAY = 86_400_000
         ({"channels": [f"c{n}" for n in range(257)]}, "BAD_CHANNEL"),
         ({"t": [NOON + 2 * DAY]}, "OUT_OF_TIME"),
         ({"t": [NOON - 400 * DAY]}, "OUT_OF_TIME"),
-        ({"t": [NOON, NOON - 3_600_001], "c": [0, 0], "v": [1, 2]}, "OUT_OF_TIME"),
+        ({"t": [NOON, NOON - 7 * DAY - 1], "c": [0, 0], "v": [1, 2]}, "OUT_OF_TIME"),
         ({"t": [NOON] * 10_001, "c": [0] * 10_001, "v": [1] * 10_001}, "TOO_MANY"),
     ],
 )
@@ -89,6 +89,18 @@ def test_a_value_that_is_no_number_is_kept_as_bad_and_never_as_zero() -> None:
 def test_a_message_may_tell_of_a_gap_alone() -> None:
     found = batch([], gap=12)
     assert (found.gap, len(found.t), found.begun) == (12, 0, NOON)
+
+
+def test_a_message_of_many_hours_is_cut_by_the_hour_and_loses_nothing() -> None:
+    readings = [(NOON - at * 1_000_000, HOT_END, float(at)) for at in range(20)]
+    found = batch(readings, q=[0, 1] * 10)
+    parts = pieces(found)
+    assert len(parts) > 3
+    assert all(part.ended - part.begun < PIECE_MS for part in parts)
+    assert parts[0].begun == found.begun
+    whole = sorted((at, v, q) for p in parts for at, v, q in zip(p.t, p.v, p.q or b"", strict=True))
+    assert whole == sorted(zip(found.t, found.v, found.q or b"", strict=True))
+    assert pieces(parts[0]) == [parts[0]]
 
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
