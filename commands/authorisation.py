@@ -27,6 +27,8 @@ EMERGENCY_STOP: Final = "EmergencyStop"
 """No message: the gateway asks the bridge at once, and asks this table first."""
 CLEAR_FAULT: Final = "ClearFault"
 """No message either: what the machine says after it is what the bridge reports."""
+ATTEND: Final = "AttendMachine"
+"""Nor this: a person's word about a machine without a wire goes to its bridge."""
 READ_TRAIL: Final = "ReadAuditTrail"
 """No message either: reading who logged in and who was refused."""
 
@@ -50,6 +52,7 @@ NOT_MESSAGES: Final = frozenset(
     {
         EMERGENCY_STOP,
         CLEAR_FAULT,
+        ATTEND,
         READ_TRAIL,
         REVEAL,
         MANAGE_PROJECTIONS,
@@ -217,6 +220,7 @@ MATRIX: Mapping[str, Row] = {
     # not messages
     EMERGENCY_STOP: _STAFF,
     CLEAR_FAULT: {**_STAFF, Role.VENDOR: own_node},
+    ATTEND: {**_STAFF, Role.VENDOR: own_node},
     REVEAL: _ADMIN,
     READ_CERTIFICATE: _AUDIT,
     EXPORT_SUBJECT: _ADMIN,

@@ -1,7 +1,7 @@
 """What the gateway asks of the rest of the system. ``ops`` brings the adapters."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -65,6 +65,21 @@ class FaultClearing(Protocol):
         """
 
 
+class Attending(Protocol):
+    """Machines without a wire: their bridge believes what a person says."""
+
+    async def tasks(self, *, bridge: str) -> list[dict[str, Any]]:
+        """What waits for people at the machines of a bridge. Raises ``UnavailableError``."""
+
+    async def attend(self, *, bridge: str, word: dict[str, Any]) -> dict[str, Any]:
+        """Tell a bridge a person's word: ``node_id``, ``build_id``, ``said``, ``operator``,
+        ``reason``, ``material_mg``. Returns ``fresh`` and the machine's state.
+
+        Raises ``UnavailableError`` when the bridge does not answer, ``IllegalTransitionError``
+        when the word cannot be true.
+        """
+
+
 class People(Protocol):
     """Names and mails, which lie sealed in the read models."""
 
@@ -96,6 +111,9 @@ class AuditTrail(Protocol):
 
         Raises ``ForbiddenError`` when the token's person may not read it.
         """
+
+    async def step(self, told: Mapping[str, str], token: str) -> None:
+        """Write what the gateway does for a person. Raises ``UnavailableError``."""
 
 
 class Administration(Protocol):
@@ -135,6 +153,7 @@ class Gateway:
     artifacts: ArtifactStore
     stops: EmergencyStops
     faults: FaultClearing
+    attending: Attending
     people: People
     trail: AuditTrail
     administration: Administration

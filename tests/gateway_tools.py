@@ -133,6 +133,24 @@ class FakeFaults:
         return {"execution": "READY"}
 
 
+class FakeAttending:
+    """Remembers what people said; ``waiting`` holds what waits for them, by bridge."""
+
+    def __init__(self) -> None:
+        self.words: list[dict[str, Any]] = []
+        self.waiting: dict[str, list[dict[str, Any]]] = {}
+        self.refusal: Exception | None = None
+
+    async def tasks(self, *, bridge: str) -> list[dict[str, Any]]:
+        return self.waiting.get(bridge, [])
+
+    async def attend(self, *, bridge: str, word: dict[str, Any]) -> dict[str, Any]:
+        if self.refusal:
+            raise self.refusal
+        self.words.append({"bridge": bridge, **word})
+        return {"fresh": True, "execution": "ACTIVE"}
+
+
 class FakePeople:
     """Tells what ``known`` holds; counts how often it was asked."""
 
@@ -269,6 +287,7 @@ class Bench:
         self.trail = FakeTrail()
         self.passwords = FakePasswords()
         self.faults = FakeFaults()
+        self.attending = FakeAttending()
         self.people = FakePeople()
         self.administration = FakeAdministration()
         self.log = FakeLog()
@@ -280,6 +299,7 @@ class Bench:
             "artifacts": self.files,
             "stops": self.stops,
             "faults": self.faults,
+            "attending": self.attending,
             "people": self.people,
             "trail": self.trail,
             "administration": self.administration,

@@ -6,6 +6,7 @@ import strawberry
 
 from domain.account.roles import Role
 from domain.shared.errors import ImeweError
+from gateways.graphql.attending import AttendingMutation
 from gateways.graphql.commanding import command
 from gateways.graphql.context import Info
 from gateways.graphql.correcting import CorrectingMutation
@@ -38,6 +39,7 @@ CommandId = Annotated[
 
 @strawberry.type(description="What can be done.")
 class Mutation(
+    AttendingMutation,
     CorrectingMutation,
     ErasureMutation,
     FleetStopMutation,

@@ -9,6 +9,7 @@ import strawberry
 
 from domain.job.states import JobStatus
 from domain.node.states import NodeStatus
+from gateways.graphql.attending import AttendingQuery
 from gateways.graphql.auditing import trail
 from gateways.graphql.context import Info
 from gateways.graphql.correcting import CorrectingQuery
@@ -57,6 +58,7 @@ class Period(StrEnum):
 
 @strawberry.type(description="What can be asked.")
 class Query(
+    AttendingQuery,
     CorrectingQuery,
     ExplainingQuery,
     ErasureQuery,

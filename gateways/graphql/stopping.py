@@ -27,7 +27,7 @@ async def stop_node(info: Info, node_id: strawberry.ID) -> EmergencyStopPayload:
     """Ask the node's bridge to halt it now, past every queue; the bridge records the deed."""
     began = time.perf_counter()
     try:
-        place, person = await _allowed(info, EMERGENCY_STOP, node_id)
+        place, person = await allowed_at(info, EMERGENCY_STOP, node_id)
         answer = await info.context.gateway.stops.stop(
             bridge=place.bridge, node_id=place.node_id, by=str(person)
         )
@@ -50,7 +50,7 @@ async def clear_stop(
     """The bridge's latch first, then the log's: a machine that cannot be cleared stays latched in
     both, and one whose clearing was not recorded takes no work until the person says it again."""
     try:
-        place, person = await _allowed(info, CLEAR_STOP, node_id)
+        place, person = await allowed_at(info, CLEAR_STOP, node_id)
         await info.context.gateway.faults.clear_fault(
             bridge=place.bridge, node_id=place.node_id, by=str(person), keep_stop=False
         )
@@ -64,7 +64,7 @@ async def clear_stop(
 async def clear_fault(info: Info, node_id: strawberry.ID) -> ClearFaultPayload:
     """Have the bridge reset a machine that halted itself; an emergency stop stays latched."""
     try:
-        place, person = await _allowed(info, CLEAR_FAULT, node_id)
+        place, person = await allowed_at(info, CLEAR_FAULT, node_id)
         answer = await info.context.gateway.faults.clear_fault(
             bridge=place.bridge, node_id=place.node_id, by=str(person), keep_stop=True
         )
@@ -73,7 +73,9 @@ async def clear_fault(info: Info, node_id: strawberry.ID) -> ClearFaultPayload:
     return ClearFaultPayload(node_id=node_id, execution=answer["execution"])
 
 
-async def _allowed(info: Info, name: str, node_id: strawberry.ID) -> tuple[Whereabouts, Principal]:
+async def allowed_at(
+    info: Info, name: str, node_id: strawberry.ID
+) -> tuple[Whereabouts, Principal]:
     """Where the machine is, and the person who may do this to it.
 
     What is refused here no other service hears of: it is told to the audit trail.
@@ -81,14 +83,14 @@ async def _allowed(info: Info, name: str, node_id: strawberry.ID) -> tuple[Where
     try:
         person = info.context.caller.person()
         place = await _whereabouts(info, str(node_id))
-        _demand_right(name, person, place)
+        demand_right(name, person, place)
     except ImeweError as error:
         info.context.tell_denial(error, action=name, resource=f"node/{node_id}")
         raise
     return place, person
 
 
-def _demand_right(name: str, person: Principal, place: Whereabouts) -> None:
+def demand_right(name: str, person: Principal, place: Whereabouts) -> None:
     """The one rule beside ``anything`` in these rows of the table is ownership of the machine."""
     rules = rules_for(name, person, person.place(place.organisation_id))
     if anything not in rules and place.owner_id != person.id:

@@ -30,6 +30,7 @@ COMMANDS = (
 GROUPS = (
     "jobs",
     "nodes",
+    "attend",
     "inventory",
     "kpis",
     "telemetry",

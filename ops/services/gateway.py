@@ -31,6 +31,7 @@ from ops.keys import token_keys
 from ops.messaging.administration import NatsAdministration
 from ops.messaging.command_client import NatsCommandClient
 from ops.messaging.connection import connect, nats_options
+from ops.messaging.attending import NatsAttending
 from ops.messaging.gateway_links import (
     NatsAuditTrail,
     NatsEmergencyStops,
@@ -133,6 +134,7 @@ async def built(settings: Settings) -> AsyncIterator[tuple[Gateway, Client]]:
                     ),
                     stops=NatsEmergencyStops(client),
                     faults=NatsFaultClearing(client),
+                    attending=NatsAttending(client),
                     people=NatsPeople(client),
                     trail=trail,
                     administration=NatsAdministration(client),
