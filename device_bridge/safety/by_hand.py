@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from device_bridge.drivers.catalogue import driver_for
 from device_bridge.drivers.spec import scheme_of
-from device_bridge.errors import DeviceError
+from device_bridge.errors import DeviceError, EmergencyLatchedError
 from device_bridge.machines import MachineConfig
 from device_bridge.protocols import EStopReceipt
 from device_bridge.safety import bare
@@ -72,8 +72,9 @@ async def _by_driver(machine: MachineConfig) -> EStopReceipt:
     async with asyncio.timeout(NETWORK_S):
         receipt = await driver.emergency_stop()
         if not receipt.confirmed:
-            await driver.connect()
-            receipt = await driver.emergency_stop()
+            with contextlib.suppress(EmergencyLatchedError):  # its stop needs no connection
+                await driver.connect()
+                receipt = await driver.emergency_stop()
     with contextlib.suppress(DeviceError):
         await driver.disconnect()
     return receipt
