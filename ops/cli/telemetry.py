@@ -1,6 +1,7 @@
 """`imewe telemetry`: what machines measured, and where it is kept."""
 
 import time
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any
@@ -13,8 +14,13 @@ from ops.cli.homes import chosen_home
 from ops.cli.reach import AsJson, group, machine_id, opened, show
 from ops.cli.refusals import EXIT_REFUSED
 from ops.database.connection import rebuildable
+from ops.eventstore.client import Client as LogClient
+from ops.messaging.connection import address
+from ops.projecting.wiring import NATS_USER
 from ops.settings import Settings
 from ops.telemetry.cold import cold_folder, demand_library
+from ops.telemetry.status import status_of
+from ops.telemetry.stream import TelemetryStream
 
 SHOW = """query($id: ID!, $channels: [String!]!, $since: Instant!, $until: Instant!,
     $resolution: TelemetryResolution!, $most: Int!) {
@@ -91,6 +97,23 @@ def channels(ctx: typer.Context, node: Named, *, as_json: AsJson = False) -> Non
     for each in found["refused"]:
         said = f"{each['number']} messages could not be read ({each['fault']}): {each['detail']}"
         typer.echo(said, err=True)
+
+
+@app.command()
+def status(ctx: typer.Context, *, as_json: AsJson = False) -> None:
+    """Show how far the ingest is and what each tier holds. Runs beside the servers.
+
+    Example: imewe telemetry status
+    """
+    settings = Settings.from_environment(chosen_home(ctx))
+    client = LogClient(address(settings, NATS_USER))
+    try:
+        with rebuildable(settings, autocommit=True) as connection:
+            found = asdict(status_of(connection, TelemetryStream(client)))
+    finally:
+        client.close()
+    words = {name.replace("_", " "): f"{value:,}" for name, value in found.items()}
+    show(found, as_json=as_json, headings=("what", "how much"), rows=words.items())
 
 
 @app.command()

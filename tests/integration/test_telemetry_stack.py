@@ -84,6 +84,16 @@ def test_a_day_that_was_moved_is_shown_all_the_same(stack: Stack, machine: str) 
     assert shown["series"][0]["average"] == [200.0 + n for n in range(10)]
 
 
+def test_an_administrator_sees_how_far_the_ingest_is(stack: Stack, machine: str) -> None:
+    until_there(stack, machine)
+    deadline = time.monotonic() + PATIENCE_S
+    while (found := asked(stack, "status"))["behind"] and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert found["behind"] == 0
+    assert (found["ingested"] >= 3, found["series"], found["refused"] >= 1) == (True, 1, True)
+    assert found["hot_bytes"] > 0
+
+
 @pytest.mark.parametrize(
     ("words", "code"),
     [
