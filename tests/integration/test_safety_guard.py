@@ -45,10 +45,11 @@ async def test_heat_that_nobody_measures_any_more_is_warned_of_and_then_ended(
 ) -> None:
     monkeypatch.setattr("device_bridge.safety.heat_checks.GRACE_S", 0.0)
     monkeypatch.setattr("device_bridge.safety.heat_checks.BLIND_S", 2.0)
-    monkeypatch.setattr("device_bridge.safety.heat_checks.RESTING_S", 1.0)
+    monkeypatch.setattr("device_bridge.safety.heat_checks.RESTING_S", 0.5)
+    monkeypatch.setattr("device_bridge.safety.heat_checks.LEAST_STALE_S", 1.5)
     faults = [{"kind": "blind", "at_line": 9}]
     async with shop(tmp_path, speed=10.0, faults=faults) as place, bridge(tmp_path) as (_, core):
-        core.order("b1", NODE, "M104 S50\nG4 S35\n" + "G1 X50 F600\nG1 X0\n" * 900)
+        core.order("b1", NODE, "M104 S50\nG4 S20\n" + "G1 X50 F600\nG1 X0\n" * 900)
         await found(lambda: "SENSOR_STALE" in codes(core), within_s=60)
         failed = await core.told("FailBuild", within_s=60)
         assert failed["reason"] == "HEAT_BLIND"
@@ -77,15 +78,15 @@ async def test_a_long_command_is_no_stall(tmp_path: Path) -> None:
 
 
 async def test_a_person_pausing_is_no_stall(tmp_path: Path) -> None:
-    policy(tmp_path, stall_s=1.0)
+    policy(tmp_path, stall_s=2.0)
     async with shop(tmp_path, speed=40.0), bridge(tmp_path) as (agent, core):
-        core.order("b1", NODE, printed(200, feed=2400))
+        core.order("b1", NODE, "G1 X50 F3000\nG1 X0\n" * 60)
         await core.told("ReportProgress")
         request = {"node_id": NODE, "build_id": "b1"}
         await agent.control("pause", request)
         await core.told("ReportPaused")
         await found(lambda: len(core.samples) > 0)
         before = len(core.samples)
-        await found(lambda: len(core.samples) > before + 3)  # some seconds pass
+        await found(lambda: len(core.samples) > before + 3)  # three seconds pass
         await agent.control("resume", request)
         await core.told("FinishBuild", within_s=60)
