@@ -6,11 +6,12 @@ LONGEST_LINE = 512
 class LineBuffer:
     """Cuts a byte stream into text lines at CR or LF.
 
-    A line that grows beyond 512 bytes can only be damage: it is dropped up to its end, so
+    A line that grows beyond ``longest`` bytes can only be damage: it is dropped up to its end, so
     that a wire full of noise never fills memory and never hides the next good line.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, longest: int = LONGEST_LINE) -> None:
+        self._longest = longest
         self._rest = b""
         self._dropping = False
 
@@ -20,7 +21,7 @@ class LineBuffer:
         if self._dropping and complete:
             complete.pop(0)
             self._dropping = False
-        if len(self._rest) > LONGEST_LINE:
+        if len(self._rest) > self._longest:
             self._rest = b""
             self._dropping = True
         if self._dropping:
@@ -28,5 +29,5 @@ class LineBuffer:
         return [
             line.decode("ascii", errors="replace")
             for line in complete
-            if line and len(line) <= LONGEST_LINE
+            if line and len(line) <= self._longest
         ]

@@ -12,6 +12,7 @@ from device_bridge.virtual.modbus import HOST, VirtualUnit
 from device_bridge.virtual.mqtt import VirtualBroker
 from device_bridge.virtual.mtconnect import VirtualAgent
 from device_bridge.virtual.peers_http import NOTICED_S, Cable
+from device_bridge.virtual.shdr import VirtualAdapter
 
 
 @asynccontextmanager
@@ -142,3 +143,35 @@ async def mqtt_peer(folder: Path) -> AsyncIterator[Peer]:
     finally:
         await plug.stop()
         await broker.stop()
+
+
+@asynccontextmanager
+async def shdr_peer(folder: Path) -> AsyncIterator[Peer]:
+    """A virtual MTConnect adapter."""
+    adapter = VirtualAdapter()
+    adapter.plug()
+
+    async def back() -> None:
+        adapter.plug()
+
+    plug = Plug(adapter.unplug, back)
+    try:
+        yield Peer(
+            machine=MachineConfig(
+                node_id="certify",
+                name="mill",
+                dialect="shdr",
+                port=f"shdr://{HOST}:{adapter.number}",
+                virtual=True,
+                options={
+                    "map": "availability=avail,execution=exec,emergency_stop=estop,"
+                    "position.x_mm=Xpos,spindle.load_pct=load",
+                    "conditions": "system",
+                },
+            ),
+            unplug=plug.pull,
+            babble=adapter.babble,
+        )
+    finally:
+        await plug.stop()
+        adapter.unplug()

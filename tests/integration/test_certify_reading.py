@@ -14,7 +14,7 @@ SLOW_TO_START = {"opcua": frozenset({"telemetry-names", "nonsense"})}
 """Every check has a machine of its own; of one that takes seconds to start, these have to do."""
 
 
-@pytest.mark.parametrize("name", ["mtconnect", "modbus_meter", "opcua", "mqtt"])
+@pytest.mark.parametrize("name", ["mtconnect", "modbus_meter", "opcua", "mqtt", "shdr"])
 def test_a_reading_driver_of_ours_earns_what_it_claims(
     tmp_path: Path, name: str, long_tests: bool
 ) -> None:
