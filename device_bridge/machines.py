@@ -43,10 +43,14 @@ def read_machines(path: Path) -> list[MachineConfig]:
 
 def write_machines(path: Path, machines: list[MachineConfig]) -> None:
     """Replace the file as a whole; only its owner may read it."""
+    write_private(path, {"machines": [asdict(machine) for machine in machines]})
+
+
+def write_private(path: Path, content: dict[str, Any]) -> None:
+    """Replace a JSON file as a whole; only its owner may read it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_suffix(".new")
     fresh.unlink(missing_ok=True)
-    content: dict[str, Any] = {"machines": [asdict(machine) for machine in machines]}
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     with os.fdopen(descriptor, "w") as file:
         file.write(json.dumps(content, indent=2))

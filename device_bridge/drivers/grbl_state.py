@@ -21,6 +21,8 @@ EXECUTIONS = {
     "Sleep": Execution.STOPPED,
     "Alarm": Execution.STOPPED,
 }
+MEASURES = {30: "MAX_S", 130: "TRAVEL_X", 131: "TRAVEL_Y", 132: "TRAVEL_Z"}
+"""Settings that say how fast and how far: highest S word, travel in mm."""
 
 
 class GrblState(MachineState):
@@ -118,9 +120,9 @@ class GrblState(MachineState):
             self.capabilities["LASER_MODE"] = value == "1"
         elif key == 22:
             self.capabilities["HOMING"] = value != "0"
-        elif key in (130, 131, 132):
+        elif key in MEASURES:
             try:
-                self.capabilities[f"TRAVEL_{'XYZ'[key - 130]}"] = float(value)
+                self.capabilities[MEASURES[key]] = float(value)
             except ValueError:
                 self.remarks.append(f"${key}={value}")
 

@@ -1,6 +1,7 @@
 """What a Marlin printer has said of itself."""
 
 import asyncio
+import re
 
 from device_bridge.dialects import marlin
 from device_bridge.drivers.state import MachineState
@@ -10,6 +11,10 @@ from device_bridge.protocols import (
 from domain.node.states import Execution
 
 RUNOUT_ACTIONS = ("out_of_filament", "filament_runout", "paused filament_runout")
+_NUMBER = r"(-?\d+(?:\.\d+)?)"
+_CORNER = rf"\{{x:{_NUMBER},y:{_NUMBER},z:{_NUMBER}\}}"
+AREA = re.compile(rf"area:.*work:\{{min:{_CORNER},max:{_CORNER}")
+"""M115 of a firmware with ``M115_GEOMETRY_REPORT``: where the tool may work, in mm."""
 
 
 class MarlinState(MachineState):
@@ -67,6 +72,10 @@ class MarlinState(MachineState):
             case marlin.Trouble(text):
                 self._trouble = text
                 self.warn(type="SYSTEM", code="ERROR", text=text)
+            case marlin.Remark(text) if area := AREA.match(text):
+                low, high = area.groups()[:3], area.groups()[3:]
+                for axis, least, most in zip("XYZ", low, high, strict=True):
+                    self.capabilities[f"TRAVEL_{axis}"] = float(most) - float(least)
             case marlin.Remark(text) | marlin.UnknownCommand(text):
                 self.remarks = [*self.remarks[-49:], text]
 

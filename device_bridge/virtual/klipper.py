@@ -40,6 +40,8 @@ class RefusedByKlipperError(Exception):
         super().__init__(text)
         self.code = code
         self.text = text
+AXES = {"axis_minimum": [-5.0, -5.0, -2.0, 0.0], "axis_maximum": [250.0, 210.0, 220.0, 0.0]}
+SETTINGS = {"extruder": {"max_temp": 300.0}, "heater_bed": {"max_temp": 120.0}}
 
 
 class VirtualKlipper:
@@ -88,7 +90,8 @@ class VirtualKlipper:
                 "is_active": printer.state is Printing.PRINTING and not halted,
             },
             "pause_resume": {"is_paused": printer.state is Printing.PAUSED and not halted},
-            "toolhead": {"position": where, "homed_axes": "xyz"},
+            "toolhead": {"position": where, "homed_axes": "xyz", **AXES},
+            "configfile": {"settings": SETTINGS},
             "gcode_move": {"speed_factor": 1.0, "extrude_factor": 1.0},
             "motion_report": {
                 "live_position": where,

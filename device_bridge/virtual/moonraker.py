@@ -168,7 +168,7 @@ class VirtualMoonraker:
 
     async def _list(self) -> dict[str, Any]:
         self.klipper.demand_host()
-        return {"objects": ["gcode", "configfile", "mcu", *self.klipper.objects()]}
+        return {"objects": ["gcode", "mcu", *self.klipper.objects()]}
 
     def _objects(self, client: Client, method: str, params: dict[str, Any]) -> dict[str, Any]:
         self.klipper.demand_host()
