@@ -33,7 +33,8 @@ def test_every_driver_of_ours_says_how_far_it_is_proven_and_how_it_is_reached() 
     for name, spec in found.items():
         assert spec.name == name
         assert spec.title
-        assert spec.peer is not None, f"{name} cannot be certified"
+        by_hand = spec.schemes == ("person",)  # nobody plays a person: its tests are its own
+        assert by_hand or spec.peer is not None, f"{name} cannot be certified"
         assert set(spec.schemes) <= set(SCHEMES)
         assert spec.quality is not Quality.GOLD or spec.tried_on_hardware
         assert all(isinstance(option, Option) for option in spec.options)

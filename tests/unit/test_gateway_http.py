@@ -312,6 +312,7 @@ def _root(name: str) -> GraphQLObjectType:
 def _minimal(name: str, field: Any) -> str:
     """An operation that asks for one root field with the least it needs."""
     values = {"ID": '"1"', "String": '"x"', "Int": "1", "Int53": "1", "Role": "ADMIN"}
+    values["Attendance"] = "START"
     values["SubmitJobInput"] = '{name: "x", parts: []}'
     values["NodeProfileInput"] = '{process: "fdm", materials: [], maxSize: {x: 1, y: 1, z: 1}}'
     values |= {"Position": '"1"', "Instant": '"2026-01-12T10:30:00Z"'}
