@@ -5,8 +5,6 @@ import struct
 import pytest
 
 from device_bridge.dialects.modbus import PRESETS, registers
-from device_bridge.errors import ExtraMissingError
-from device_bridge.extras import extra
 from device_bridge.machines import MachineConfig, meter_for
 from device_bridge.meter import PowerMeter
 from device_bridge.modbus_meter import ModbusMeter
@@ -114,10 +112,3 @@ def test_a_place_is_an_address_or_a_serial_line() -> None:
         True,
         "meter.local:502",
     )
-
-
-def test_a_library_that_is_not_installed_is_named_with_the_extra_that_brings_it() -> None:
-    with pytest.raises(ExtraMissingError) as told, extra("industrial"):
-        import nothing_like_this  # noqa: F401
-    assert "nothing_like_this" in told.value.message
-    assert "imewe[industrial]" in told.value.remedy
