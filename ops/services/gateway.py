@@ -29,9 +29,9 @@ from ops.eventstore.rows import event_of_row
 from ops.hosting.entrance import gateway_url, http_port
 from ops.keys import token_keys
 from ops.messaging.administration import NatsAdministration
+from ops.messaging.attending import NatsAttending
 from ops.messaging.command_client import NatsCommandClient
 from ops.messaging.connection import connect, nats_options
-from ops.messaging.attending import NatsAttending
 from ops.messaging.gateway_links import (
     NatsAuditTrail,
     NatsEmergencyStops,

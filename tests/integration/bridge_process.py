@@ -1,4 +1,4 @@
-"""A bridge in a process of its own, to be killed: ``python bridge_process.py HOME CORE [guarded]``."""
+"""A bridge in a process of its own, to be killed: ``bridge_process.py HOME CORE [guarded]``."""
 
 import asyncio
 import contextlib

@@ -112,8 +112,8 @@ def test_every_root_field_that_was_asked_for_exists() -> None:
     wanted = {
         "Query": "me job jobs node nodes inventory eventHistory kpis",
         "Mutation": "login submitJob cancelJob reprioritizeJob registerNode configureNode clearBed"
-        " pauseNode resumeNode emergencyStop emergencyStopAll clearEmergencyStop clearFault receiveMaterial"
-        " passPiece scrapPiece openAccount grantRole revokeRole",
+        " pauseNode resumeNode emergencyStop emergencyStopAll clearEmergencyStop clearFault"
+        " receiveMaterial passPiece scrapPiece openAccount grantRole revokeRole",
         "Subscription": "jobUpdated nodeUpdated telemetry eventTail",
     }
     for name, fields in wanted.items():
