@@ -87,16 +87,23 @@ class Reporter:
 
     def progressed(self, event: Progressed) -> None:
         """The first acknowledgement is the start. Every 5 % is told, 100 % by the end itself."""
-        if self._awaited is not None:
-            start = {"build_id": self._awaited.build_id, "epoch": self._awaited.epoch}
-            self._awaited = None
-            self._reports.put_nowait(("StartBuild", start))
+        self.moved()
         percent = event.lines_done * 100 // event.lines_total
         step = percent - percent % PROGRESS_STEP
         if self._percent < step < 100:
             self._percent = step
             progress = {"build_id": event.build_id, "percent": step}
             self._reports.put_nowait(("ReportProgress", progress))
+
+    def moved(self) -> None:
+        """The machine worked on the build: it has started, and no end of it is told before that.
+
+        An end without a start would leave the bed clear in the core's eyes.
+        """
+        if self._awaited is not None:
+            start = {"build_id": self._awaited.build_id, "epoch": self._awaited.epoch}
+            self._awaited = None
+            self._reports.put_nowait(("StartBuild", start))
 
     def _say(self, name: str, **payload: Any) -> None:
         self._reports.put_nowait((name, {"node_id": self._node_id, **payload}))

@@ -399,6 +399,8 @@ class Session:
         return await (await self._driver.execute_job(job, beginning=beginning)).result
 
     async def _conclude(self, work: Work, result: RunResult, *, seen_whole: bool) -> None:
+        if result.lines_done:
+            self._reporter.moved()
         measured = await self._energy.figures()
         if not seen_whole:
             measured = {**NO_FIGURES, "duration_ms": result.duration_ms or 0}

@@ -30,7 +30,7 @@ async def test_a_link_that_is_down_in_mid_build_costs_nothing_but_time(
     fresh_nats: EmbeddedNats, fresh_settings: Settings
 ) -> None:
     home = fresh_settings.home
-    plan = MachinePlan(name="m1", dialect="marlin", node_id=NODE, speed=30.0)
+    plan = MachinePlan(name="m1", dialect="marlin", node_id=NODE, speed=12.0)
     core = Core()
     async with users(fresh_settings, "supervisor", "commands", "processes") as clients:
         supervisor, commands, processes = clients
@@ -41,7 +41,7 @@ async def test_a_link_that_is_down_in_mid_build_costs_nothing_but_time(
         write_machines(home / "machines.json", configs([plan], folder=home / "run"))
         try:
             async with running_bridge(fresh_settings):
-                await _order(core, processes, printed(900, feed=1800))
+                await _order(core, processes, printed(500, feed=1800))
                 await core.told("ReportProgress")
                 fresh_nats.stop()
                 away = [_now()]
