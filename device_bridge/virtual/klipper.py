@@ -40,6 +40,8 @@ class RefusedByKlipperError(Exception):
         super().__init__(text)
         self.code = code
         self.text = text
+
+
 AXES = {"axis_minimum": [-5.0, -5.0, -2.0, 0.0], "axis_maximum": [250.0, 210.0, 220.0, 0.0]}
 SETTINGS = {"extruder": {"max_temp": 300.0}, "heater_bed": {"max_temp": 120.0}}
 

@@ -1,6 +1,5 @@
 """`imewe nodes stop --all`: halt the whole fleet through the core."""
 
-
 import typer
 
 from ops.cli.reach import nodes_of, opened, show

@@ -13,9 +13,7 @@ from gateways.graphql.types.shared import optional_id
 
 @strawberry.type(description="One sample.")
 class Reading:
-    channel: str = described(
-        "What was measured, with its unit: temperature.bed.actual_c."
-    )
+    channel: str = described("What was measured, with its unit: temperature.bed.actual_c.")
     at: Instant = described("When.")
     value: float | None = described("In the channel's unit; null when the machine gave none.")
 
@@ -26,12 +24,8 @@ class Telemetry:
     build_id: strawberry.ID | None = described("The build that ran.")
     epoch: int = described("Counts the starts of the bridge.")
     sequence: Int53 = described("Counts the messages of one bridge session; a gap is a loss.")
-    dropped: Int53 = described(
-        "Readings left out, so far, because newer ones came."
-    )
-    readings: list[Reading] = described(
-        "The newest of each channel since the last message."
-    )
+    dropped: Int53 = described("Readings left out, so far, because newer ones came.")
+    readings: list[Reading] = described("The newest of each channel since the last message.")
 
     @classmethod
     def of(cls, readings: Readings, *, dropped: int) -> Self:
