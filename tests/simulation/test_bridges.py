@@ -142,6 +142,6 @@ def _check(seed: int, world: World) -> None:
 
 
 def _heard(world: World, device: Device) -> bool:
-    """Whether the last bridge speaks with the machine: a stopped one is asked about when cleared."""
+    """Whether the last bridge speaks with the machine; of a stopped one it asks when cleared."""
     session = world.bridge.sessions.get(device.node_id) if world.bridge else None
     return session is not None and session.state is SessionState.IDLE
