@@ -6,12 +6,13 @@ from typing import Annotated
 
 import typer
 
-from device_bridge.drivers.catalogue import OWN_FOLDER, checked, driver_named
-from device_bridge.drivers.spec import scheme_of
-from device_bridge.machines import MachineConfig, meter_for, read_machines, write_machines
+from device_bridge.drivers.catalogue import OWN_FOLDER
+from device_bridge.machines import MachineConfig, read_machines
 from domain.shared.errors import InvalidInputError
 from ops.cli.bridge_certify import certify_driver
 from ops.cli.bridge_drivers import given_options, list_drivers, shown_machine
+from ops.cli.bridge_machines import FILE, take_up
+from ops.cli.bridge_onboarding import approve, probe_port, propose, scan
 from ops.cli.bridge_safety import safety
 from ops.cli.bridge_stop import stop
 from ops.cli.homes import Home
@@ -25,7 +26,6 @@ from ops.settings import Settings
 app = typer.Typer(
     help="Which machine hangs on which port of this computer.", no_args_is_help=True, cls=Polite
 )
-FILE = "machines.json"
 app.command("drivers")(list_drivers)
 app.command("certify")(certify_driver)
 
@@ -70,7 +70,6 @@ def add(
     Example: imewe bridge add 0c5e6f7a-8b9c-5d0e-9f1a-2b3c4d5e6f70 /dev/ttyUSB0
     """
     path = _file(home)
-    spec = driver_named(dialect, path.with_name(OWN_FOLDER))
     wanted = MachineConfig(
         node_id=node_id,
         name=name or Path(port).name,
@@ -80,14 +79,7 @@ def add(
         meter=meter,
         options=given_options(option or []),
     )
-    checked(wanted, spec)
-    meter_for(wanted)  # a meter's address is refused now, not when the bridge takes it up
-    known = read_machines(path)
-    for other in known:
-        if other.node_id != node_id and _same_machine(other, wanted):
-            raise InvalidInputError(f"{port} is the port of {other.name} already", field="port")
-    others = [each for each in known if each.node_id != node_id]
-    write_machines(path, [*others, wanted])
+    take_up(path, wanted)
     show(
         shown_machine(wanted, path.with_name(OWN_FOLDER)),
         as_json=as_json,
@@ -129,17 +121,13 @@ def enrol_bridge(
     show(found, as_json=as_json, headings=("bridge", "machines", "credentials", "known"), rows=rows)
 
 
-def _same_machine(one: MachineConfig, other: MachineConfig) -> bool:
-    """A serial port has one machine; behind an address several may answer, told apart by options;
-    a person may drive any number."""
-    scheme = scheme_of(one.port)
-    told_apart = scheme != "serial" and one.options != other.options
-    return one.port == other.port and scheme != "person" and not told_apart
-
-
 def _file(home: Path | None) -> Path:
     return Settings.from_environment(home).home / FILE
 
 
 app.command("stop")(stop)
 app.command("safety")(safety)
+app.command("scan")(scan)
+app.command("probe")(probe_port)
+app.command("propose")(propose)
+app.command("approve")(approve)

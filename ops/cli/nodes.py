@@ -10,6 +10,7 @@ from domain.shared.errors import InvalidInputError, NotFoundError
 from ops.cli.corrections import correct_build, down, withdraw_down
 from ops.cli.fleet_stop import stop_fleet
 from ops.cli.moments import AsOf, moment, tell
+from ops.cli.nodes_import import import_nodes
 from ops.cli.reach import AsJson, done, grams, group, machine_id, nodes_of, opened, show
 
 FIELDS = """id name bridge virtual status connected execution bedClear held stopped
@@ -261,3 +262,4 @@ def _links(node: dict[str, Any]) -> str:
 app.command("down")(down)
 app.command("withdraw-down")(withdraw_down)
 app.command("correct-build")(correct_build)
+app.command("import")(import_nodes)
