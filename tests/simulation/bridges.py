@@ -102,7 +102,7 @@ class Bridge(Life):
             watch=Watch(
                 policy=SafetyPolicy,
                 stalls=False,
-                acts=False,
+                acts=True,
                 deed=lambda: None,
                 announce=self._announce,
             ),
