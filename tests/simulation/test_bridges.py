@@ -20,7 +20,7 @@ from tests.simulation.bridge_world import OTHER, World
 from tests.simulation.devices import Device
 from tests.simulation.shop import BRIDGE
 
-SEEDS = 10
+SEEDS = 8
 LONG_SEEDS = 1000
 TROUBLED_STEPS = 700
 QUIET_STEPS = 12_000
