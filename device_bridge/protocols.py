@@ -82,6 +82,8 @@ class JobSpec:
     build_id: str
     program: Path
     filament_mm: float = 1.75
+    format: str = "gcode"
+    """``stl`` or ``obj`` for a person who prepares it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -395,7 +395,7 @@ class Session:
         self.state = SessionState.STREAMING
         if work.limits:
             await asyncio.to_thread(demand_sound, program, work.limits, material=work.material)
-        job = JobSpec(build_id=work.build_id, program=program)
+        job = JobSpec(build_id=work.build_id, program=program, format=work.format)
         return await (await self._driver.execute_job(job, beginning=beginning)).result
 
     async def _conclude(self, work: Work, result: RunResult, *, seen_whole: bool) -> None:

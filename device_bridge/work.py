@@ -19,6 +19,7 @@ class Work:
     epoch: int
     digest: str
     size: int
+    format: str = "gcode"
     command: str = "start"
     organisation_id: str = ""
     job_id: str = ""
@@ -48,6 +49,7 @@ def parse_work(body: bytes) -> Work:
             epoch=_whole(message, "epoch"),
             digest=str(artifact.get("digest", "")),
             size=_whole(artifact, "size") if "size" in artifact else 0,
+            format=_format(artifact),
             command=str(message.get("command", "start")),
             organisation_id=str(message.get("organisation_id", "")),
             job_id=str(message.get("job_id", "")),
@@ -71,6 +73,12 @@ def parse_work(body: bytes) -> Work:
 def _limits(message: dict[str, Any], artifact: dict[str, Any]) -> dict[str, Any]:
     limits = message.get("limits")
     return limits if isinstance(limits, dict) and artifact.get("format") == "gcode" else {}
+
+
+def _format(artifact: dict[str, Any]) -> str:
+    """It ends a file's name."""
+    told = artifact.get("format")
+    return told if isinstance(told, str) and told.isalnum() and len(told) <= 8 else "gcode"
 
 
 def _text(message: dict[str, Any], name: str) -> str:

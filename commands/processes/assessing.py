@@ -12,6 +12,7 @@ from typing import Any, Final
 from commands.fleet.fleet import Fleet
 from commands.parts.messages import ArtifactField, Reason, RejectPart, ValidatePart
 from commands.processes.materials import facts
+from domain.node.profile import BY_HAND
 from domain.node.states import NodeStatus
 from domain.part import feasibility
 from domain.part.feasibility import Demand
@@ -19,6 +20,7 @@ from domain.ports import (
     ArtifactInspector,
     ArtifactRef,
     GcodeReport,
+    GeometryReport,
     SliceProfile,
     Slicer,
 )
@@ -29,6 +31,8 @@ LAYER_MM: Final = 0.2
 INFILL_PERCENT: Final = 20
 NOZZLE_MM: Final = 0.4
 PRINTING: Final = "fdm"
+UNKNOWN_MS: Final = 3_600_000
+"""Assumed of work that a person does with a model that nothing slices: an hour."""
 READER: Final = "G-code reader"
 
 
@@ -111,10 +115,13 @@ class Assessor:
     async def _validated(self, question: Question) -> ValidatePart:
         digest, organisation_id = question.artifact["digest"], question.organisation_id
         report = await self._inspector.inspect(digest, organisation_id=organisation_id)
-        demand = Demand(report=report, material=question.material)
+        by_hand = "" if isinstance(report, GcodeReport) else _by_hand(question)
+        demand = Demand(report=report, material=question.material, process=by_hand)
         _demand_feasible(demand, question.capabilities)
+        program = ArtifactField(**question.artifact)
+        if not isinstance(report, GcodeReport) and by_hand:
+            return _unsliced(question, demand, report, program)
         if isinstance(report, GcodeReport):
-            program = ArtifactField(**question.artifact)
             return _validation(question, demand, report, program, READER, report.duration_ms)
         profile = _slice_profile(question, demand)
         sliced = await self._slice(digest, profile, organisation_id)
@@ -174,6 +181,35 @@ def _validation(
         material_mm3=volume,
         material_mg=max(1, round(volume * question.density_ug_per_mm3 / 1000)),
         estimated_by=estimated_by,
+    )
+
+
+def _by_hand(question: Question) -> str:
+    """The process of attended machines that a model goes to as it is: that of the first which
+    works with its material, where no printer does. Empty: it is sliced."""
+    able = [c for c in question.capabilities if question.material in c["materials"]]
+    if any(c["process"] == PRINTING for c in able):
+        return ""
+    return next((str(c["process"]) for c in able if c["process"] in BY_HAND), "")
+
+
+def _unsliced(
+    question: Question, demand: Demand, report: GeometryReport, model: ArtifactField
+) -> ValidatePart:
+    """The model itself is what the person gets; nobody knows how long they will take."""
+    volume = max(1, round(report.volume_mm3))
+    return ValidatePart(
+        part_id=question.part_id,
+        process=demand.asked_process,
+        program=model,
+        size_mm=list(report.size_mm),
+        reach_mm=list(demand.reach_mm),
+        nozzle_c=0,
+        bed_c=0,
+        duration_ms=UNKNOWN_MS,
+        material_mm3=volume,
+        material_mg=max(1, round(volume * question.density_ug_per_mm3 / 1000)),
+        estimated_by="assumed",
     )
 
 

@@ -137,8 +137,7 @@ class AttendedMachine(Driver[MachineState]):
         """A build that a person began under an earlier life of this bridge: they are asked."""
         if self._running:
             return None
-        file = self._place(build_id)
-        task = self._task = Task(build_id, file if file is not None and file.exists() else None)
+        task = self._task = Task(build_id, await asyncio.to_thread(self._laid_out, build_id))
         asyncio.get_running_loop().call_soon(self._runs, task)
         task.begun.set_result(None)
         task.asks(LOOK)
@@ -277,14 +276,16 @@ class AttendedMachine(Driver[MachineState]):
     def _becomes(self, execution: Execution) -> None:
         self._state.become(self._state.status.but(execution=execution))
 
-    def _place(self, build_id: str) -> Path | None:
-        return self._folder / f"{build_id}.gcode" if self._folder is not None else None
+    def _laid_out(self, build_id: str) -> Path | None:
+        """The file that an earlier life of this bridge put into the folder."""
+        found = self._folder.glob(f"{build_id}.*") if self._folder is not None else ()
+        return next(iter(found), None)
 
     def _lay_out(self, job: JobSpec) -> Path:
         """Where the person takes the file from: the folder of the option, else the spool."""
-        place = self._place(job.build_id)
-        if place is None:
+        if self._folder is None:
             return job.program
+        place = self._folder / f"{job.build_id}.{job.format}"
         try:
             place.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(job.program, place)

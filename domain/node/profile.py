@@ -6,8 +6,20 @@ from typing import Any
 from domain.shared.checks import named
 from domain.shared.errors import InvalidInputError
 
-PROCESSES = ("fdm", "mill", "laser")
+WIRED = ("fdm", "mill", "laser")
 """Processes that a driver exists for."""
+BY_HAND = (
+    "sla",
+    "sls",
+    "mjf",
+    "lathe",
+    "arm",
+    "pick_and_place",
+    "inspection",
+    "post_processing",
+)
+"""Processes of attended machines: a person gets the model as it was ordered."""
+PROCESSES = (*WIRED, *BY_HAND)
 INSPECTIONS = ("person", "automatic")
 ORIGINS = ("corner", "centre")
 LENGTH_LIMIT_MM = 100_000

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from domain.node.profile import BY_HAND
 from domain.ports import GcodeReport, GeometryReport
 
 Capability = Mapping[str, Any]
@@ -110,7 +111,7 @@ def _fleet_reasons(demand: Demand, capabilities: Sequence[Capability]) -> list[R
 
 def _mesh_faults(report: GeometryReport, process: str) -> list[Reason]:
     reasons = []
-    if process != PRINTING:
+    if process != PRINTING and process not in BY_HAND:
         reasons.append(
             Reason(
                 code="NEEDS_PROGRAM",

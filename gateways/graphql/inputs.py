@@ -57,7 +57,7 @@ class LocationInput:
 
 @strawberry.input(description="What a machine can make. What is left out takes its default.")
 class NodeProfileInput:
-    process: str = described("fdm, mill or laser.")
+    process: str = described("fdm, mill, laser, or of attended machines: sla, lathe ...")
     materials: list[str] = described("For example PLA.")
     max_size: SizeInput = described("The largest piece.")
     precision_mm: float | None = strawberry.field(default=None, description="mm; else 0.1.")

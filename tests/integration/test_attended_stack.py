@@ -15,6 +15,7 @@ from ops.cli.main import GROUPS, application
 from tests.gateway_stack import GCODE, Stack, running_stack
 
 WITHIN_S = 60.0
+MODEL = GCODE.with_name("cable_clip.stl")
 ALONE = ("--inspection", "automatic")
 T = TypeVar("T")
 
@@ -80,6 +81,29 @@ def test_an_order_is_made_by_a_person_and_the_trail_says_who(stack: Stack, tmp_p
     said = [e for e in trail if e["resource"] == f"build/{build}" and e["outcome"] == "done"]
     assert {e["action"] for e in said} == {"gateway.attend.start", "gateway.attend.finish"}
     assert all(e["actor"].startswith("user/") for e in said)
+
+
+def test_a_model_goes_unsliced_to_a_machine_of_a_kind_that_no_driver_knows(
+    stack: Stack, tmp_path: Path
+) -> None:
+    node = told(stack, "nodes", "register", "resin-2")["nodeId"]
+    size = ("--size", "140x80x160")
+    told(stack, "nodes", "configure", node, "--process", "sla", "--materials", "RESIN", *size)
+    told(stack, "inventory", "receive", node, "RESIN", "1kg", "--lot", "A")
+    told(stack, "nodes", "clear-bed", node)
+    words = ("add", node, "person://resin-2", "--driver", "attended", "--option")
+    CliRunner().invoke(
+        application(GROUPS),
+        ["bridge", *words, f"folder={tmp_path}", "--home", str(stack.home)],
+    )
+    told(stack, "jobs", "submit", str(MODEL), "--material", "RESIN")
+    (task,) = awaited(lambda: tasks(stack))
+    laid_out = Path(task["file"])
+    assert laid_out.name == f"{task['buildId']}.stl"
+    assert laid_out.read_bytes() == MODEL.read_bytes()
+    assert told(stack, "attend", "start", task["buildId"])["fresh"]
+    words = ("attend", "scrap", task["buildId"], "--reason", "stuck to the film")
+    assert told(stack, *words)["fresh"]
 
 
 def status(stack: Stack, job_id: str) -> str:
