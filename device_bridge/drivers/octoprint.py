@@ -126,12 +126,9 @@ class OctoPrintPrinter(RemoteDriver[OctoPrintState]):
 
     async def heat_off(self) -> None:
         """Every heater that OctoPrint knows of to 0."""
-        view = self._state.view
-        await self._wire.cool(
-            octoprint_view.tools_in(view),
-            bed="temperature.bed.actual_c" in view.readings,
-            chamber="temperature.chamber.actual_c" in view.readings,
-        )
+        read = self._state.view.readings
+        bed, chamber = (f"temperature.{name}.actual_c" in read for name in ("bed", "chamber"))
+        await self._wire.cool(octoprint_view.tools_in(self._state.view), bed=bed, chamber=chamber)
 
     async def emergency_stop(self) -> EStopReceipt:
         """``M112`` on a connection of its own; OctoPrint's word that it went out confirms it."""
@@ -221,7 +218,7 @@ class OctoPrintPrinter(RemoteDriver[OctoPrintState]):
         if octoprint.away(self._state.view):
             raise SilentDeviceError(
                 "OctoPrint has no connection to its printer",
-                remedy="connect it on OctoPrint's page, or imewe nodes clear-stop",
+                remedy="connect it on OctoPrint's page, or: imewe nodes clear-fault",
             )
 
     async def _send_stop(self) -> str:

@@ -29,7 +29,7 @@ from device_bridge.virtual.machine import MachinePlan, VirtualMachine
 from tests.integration.bad_drivers import FAULTS, Liar
 
 Running = subprocess.Popen[str]
-SERVED = ("marlin", "grbl", "grblhal", "reprap", "moonraker", "prusalink")
+SERVED = ("marlin", "grbl", "grblhal", "reprap", "moonraker", "prusalink", "octoprint")
 SOME = frozenset({
     "identity", "gives-back", "program-once", "pause-holds", "stop-latches", "loss-told-once",
 })  # fmt: skip
