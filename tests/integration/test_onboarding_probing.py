@@ -13,10 +13,11 @@ from zeroconf.asyncio import AsyncZeroconf
 
 from device_bridge.discovery import announced, marked, named_ports
 from device_bridge.drivers.catalogue import driver_named
-from device_bridge.errors import PortError, SilentDeviceError
+from device_bridge.errors import MachineBusyError, PortError, SilentDeviceError
 from device_bridge.machines import MachineConfig
 from device_bridge.probing import Probed, candidates, probe
 from device_bridge.proposals import proposed
+from device_bridge.protocols import JobSpec
 from device_bridge.transports.serial import SerialTransport
 from device_bridge.virtual.machine import MachinePlan, VirtualMachine
 
@@ -84,6 +85,27 @@ def test_klipper_tells_its_size_and_its_hottest_temperatures(tmp_path: Path) -> 
             }
             assert printer.starts is not None
             assert printer.starts() == 0
+
+    asyncio.run(scene())
+
+
+def test_a_printer_that_prints_is_refused_and_goes_on(tmp_path: Path) -> None:
+    async def scene() -> None:
+        spec = driver_named("moonraker")
+        assert spec.peer is not None
+        async with spec.peer(tmp_path) as printer:
+            program = tmp_path / "long.gcode"
+            program.write_text(printer.long_program)
+            driver = spec.make(printer.machine)
+            await driver.connect()
+            run = await driver.execute_job(JobSpec(build_id="b-1", program=program))
+            with pytest.raises(MachineBusyError):
+                await asked(printer.machine.port)
+            assert not run.result.done()
+            assert printer.starts is not None
+            assert printer.starts() == 1
+            await driver.cancel()
+            await driver.disconnect()
 
     asyncio.run(scene())
 
