@@ -147,7 +147,7 @@ class OctoPrintPrinter(RemoteDriver[OctoPrintState]):
         text = self._state.halt_text
         if not confirmed:
             text = sending.result() if sending.done() else "OctoPrint does not answer"
-            sending.cancel()
+        sending.cancel()
         self._end_run("failed" if confirmed else "unknown", reason="EMERGENCY_STOP", text=text)
         return self._receive(started, confirmed=confirmed, text=text)
 

@@ -9,13 +9,14 @@ import pytest
 
 from device_bridge.virtual.file_printer import FilePrinter, Printing
 from device_bridge.virtual.moonraker import VirtualMoonraker
+from device_bridge.virtual.octoprint import VirtualOctoPrint
 from device_bridge.virtual.prusalink import VirtualPrusaLink
 from device_bridge.virtual.web import WebServer
 from tests.integration.bridge_rig import until
 from tests.integration.bridge_shop import NODE, bridge
 from tests.integration.remote_rig import LONG, PATIENCE_S, RESTART_S, SHORT, hurry, moves, told_of
 
-BOTH = pytest.mark.parametrize("dialect", ["moonraker", "prusalink"])
+ALL = pytest.mark.parametrize("dialect", ["moonraker", "prusalink", "octoprint"])
 
 
 @asynccontextmanager
@@ -25,8 +26,11 @@ async def place(
     """One printer, written down for a bridge."""
     if dialect == "moonraker":
         klipper = VirtualMoonraker(home / "run", speed=speed, restart_s=RESTART_S)
-        machine: VirtualMoonraker | VirtualPrusaLink = klipper
+        machine: VirtualMoonraker | VirtualPrusaLink | VirtualOctoPrint = klipper
         printer, options = klipper.klipper.printer, {}
+    elif dialect == "octoprint":
+        machine = octoprint = VirtualOctoPrint(home / "run", speed=speed)
+        printer, options = octoprint.printer, {}
     else:
         prusa = VirtualPrusaLink(home / "run", speed=speed)
         machine, printer, options = prusa, prusa.printer, {"poll_s": "0.05"}
@@ -38,7 +42,7 @@ async def place(
         await machine.stop()
 
 
-@BOTH
+@ALL
 async def test_a_build_is_stored_started_and_reported(tmp_path: Path, dialect: str) -> None:
     async with place(tmp_path, dialect) as (printer, _), bridge(tmp_path) as (_, core):
         core.order("b1", NODE, moves(LONG))
@@ -51,7 +55,7 @@ async def test_a_build_is_stored_started_and_reported(tmp_path: Path, dialect: s
         assert names.index("AcceptBuild") < names.index("StartBuild") < names.index("FinishBuild")
 
 
-@BOTH
+@ALL
 async def test_a_bridge_that_restarts_follows_its_print_and_starts_nothing(
     tmp_path: Path, dialect: str
 ) -> None:
@@ -69,7 +73,7 @@ async def test_a_bridge_that_restarts_follows_its_print_and_starts_nothing(
         assert not core.commands("ReportOutcomeUnknown")
 
 
-@BOTH
+@ALL
 async def test_a_print_that_ended_while_no_bridge_lived_is_reported(
     tmp_path: Path, dialect: str
 ) -> None:
@@ -103,7 +107,7 @@ async def test_a_print_that_its_machine_forgot_is_a_question(tmp_path: Path) -> 
         assert printer.starts == 1
 
 
-@BOTH
+@ALL
 async def test_a_cable_pulled_in_mid_print_ends_nothing(tmp_path: Path, dialect: str) -> None:
     async with place(tmp_path, dialect) as (printer, web), bridge(tmp_path) as (agent, core):
         core.order("b1", NODE, moves(LONG))
