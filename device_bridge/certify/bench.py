@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 from device_bridge.drivers.spec import DriverSpec, Peer
@@ -39,6 +40,8 @@ class Bench:
         self._folder = folder
         self._drivers: list[DeviceDriver] = []
         self._programs = 0
+        self._run_id = token_hex(4)
+        """A real machine remembers what earlier checks had it run, and refuses to repeat it."""
         self.driver = self.another()
         self.driver.listen(self.told.append)
 
@@ -51,7 +54,7 @@ class Bench:
     def job(self, program: str) -> JobSpec:
         """A program in a file of its own."""
         self._programs += 1
-        build_id = f"certify-{self._programs}"
+        build_id = f"certify-{self._run_id}-{self._programs}"
         path = self._folder / f"{build_id}.gcode"
         path.write_text(program)
         return JobSpec(build_id=build_id, program=path)

@@ -96,6 +96,7 @@ class OctoPrintPrinter(RemoteDriver[OctoPrintState]):
             await self._until(
                 lambda: run.over or self._state.job.phase is Phase.HELD, within_s=HOLD_S
             )
+            await self._look()  # what is pushed of the progress comes up to a second late
         except (DeviceError, TimeoutError) as problem:
             raise NotHeldError(f"the printer does not hold: {problem}") from problem
         self._still_on(run)
