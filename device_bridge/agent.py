@@ -79,7 +79,7 @@ class Agent:
         self._readings = TelemetryOutbox(folder / "bridge" / "telemetry.db")
         self._warden = warden or NoWarden()
         self._policies = PolicyFile(folder / POLICIES)
-        self._latches = Latches(folder / "bridge" / FOLDER)
+        self._latches = Latches(folder / "bridge" / FOLDER, clock=clock)
         self._places: dict[str, Place] = {}
         self._configs: dict[str, MachineConfig] = {}
         self._requests: set[asyncio.Task[None]] = set()

@@ -8,12 +8,13 @@ import json
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import structlog
+
+from domain.ports import Clock
 
 FOLDER = "stopped"
 """Below ``home/bridge``."""
@@ -35,8 +36,9 @@ class Latch:
 class Latches:
     """The latches of one bridge. Methods block for one small file; ``thread`` runs them aside."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, clock: Clock) -> None:
         self._folder = folder
+        self._clock = clock
         self.thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="latches")
 
     def find(self, node_id: str) -> Latch | None:
@@ -48,12 +50,12 @@ class Latches:
             return None
         except (ValueError, TypeError, OSError) as problem:
             structlog.get_logger("bridge.latches").error("latch_damaged", problem=str(problem))
-            return Latch(node_id=node_id, stopped_by="unknown", at=_now())
+            return Latch(node_id=node_id, stopped_by="unknown", at=self._now())
 
     def begin(self, node_id: str, stopped_by: str) -> None:
         """A stop is on its way to the machine; one that stands already keeps its words."""
         if self.find(node_id) is None:
-            self.keep(Latch(node_id=node_id, stopped_by=stopped_by, at=_now()))
+            self.keep(Latch(node_id=node_id, stopped_by=stopped_by, at=self._now()))
 
     def keep(self, latch: Latch) -> None:
         """Write it down for good: file and name are on disk when this returns."""
@@ -92,13 +94,12 @@ class Latches:
     def _path(self, node_id: str) -> Path:
         return self._folder / f"{quote(node_id, safe='')}.json"
 
+    def _now(self) -> str:
+        return self._clock.now().isoformat(timespec="milliseconds")
+
     def _sync(self) -> None:
         folder = os.open(self._folder, os.O_RDONLY)
         try:
             os.fsync(folder)
         finally:
             os.close(folder)
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")

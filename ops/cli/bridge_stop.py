@@ -14,6 +14,7 @@ from device_bridge.safety.latches import FOLDER, Latches
 from domain.shared.errors import InvalidInputError, NotFoundError
 from ops.cli.homes import Home
 from ops.cli.reach import AsJson, show
+from ops.clock import SystemClock
 from ops.settings import Settings
 
 UNCONFIRMED = 3
@@ -61,7 +62,7 @@ def _stopped(
     answered = [each for each in ring(folder / "bridge", node, by=by) or [] if each.get("ok")]
     reached = {each["node_id"] for each in answered}
     left = [each for each in wanted if each.node_id not in reached]
-    latches = Latches(folder / "bridge" / FOLDER)
+    latches = Latches(folder / "bridge" / FOLDER, clock=SystemClock())
     receipts = stop_all_by_hand(left, latches, by=by)
     return answered + [
         {"ok": True, "node_id": each.node_id, **asdict(receipt), "by_hand": True}

@@ -13,6 +13,7 @@ from domain.shared.errors import InvalidInputError
 from ops.cli.homes import chosen_home
 from ops.cli.reach import AsJson, group, machine_id, opened, show
 from ops.cli.refusals import EXIT_REFUSED
+from ops.clock import SystemClock
 from ops.database.connection import rebuildable
 from ops.eventstore.client import Client as LogClient
 from ops.messaging.connection import address
@@ -66,7 +67,7 @@ def show_telemetry(
 
     Example: imewe telemetry show prusa-1 --channel temperature. --from 6h
     """
-    now = datetime.now(UTC)
+    now = SystemClock().now()
     with opened(ctx) as client:
         wanted = {
             "id": machine_id(client, node),

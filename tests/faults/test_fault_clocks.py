@@ -25,6 +25,8 @@ HOUR = timedelta(hours=1)
 PLACES = ("commands", "domain", "projections", "gateways", "device_bridge", "ops", "ml")
 WALL = re.compile(r"\b(?:datetime\.now|datetime\.utcnow|time\.time|date\.today)\(")
 MAY_ASK = {
+    "device_bridge/safety/watchman.py": "what the watcher says of when it made a machine safe: a "
+    "process that outlives the one whose clock it could be handed",
     "ops/clock.py": "the one clock that is handed on",
     "ops/eventstore/jetstream.py": "what an event says of when it was recorded",
     "ops/recovery/backup.py": "what a backup says of when it was taken",

@@ -19,6 +19,7 @@ from device_bridge.safety.latches import FOLDER, Latches
 from device_bridge.virtual.machine import MachinePlan, VirtualMachine
 from device_bridge.virtual.shop import configs
 from ops.cli.main import application
+from ops.clock import SystemClock
 from tests.integration.bridge_fakes import FileCore
 from tests.integration.bridge_rig import milled, printed
 from tests.integration.bridge_shop import NODE, bridge, bridge_process, shop
@@ -52,7 +53,7 @@ async def test_a_stop_stays_latched_across_a_restart_until_a_person_clears_it(
 async def test_a_bridge_that_dies_right_after_a_stop_records_it_when_it_comes_back(
     tmp_path: Path,
 ) -> None:
-    latches = Latches(tmp_path / "bridge" / FOLDER)
+    latches = Latches(tmp_path / "bridge" / FOLDER, clock=SystemClock())
     latches.begin(NODE, "user/otto")  # where a bridge is when the bytes have just gone out
     latches.close()
     async with shop(tmp_path) as place, bridge(tmp_path) as (_, core):
@@ -154,7 +155,7 @@ async def test_only_the_bridges_own_account_may_ring(tmp_path: Path) -> None:
 
 
 def test_a_damaged_latch_is_a_latch(tmp_path: Path) -> None:
-    latches = Latches(tmp_path)
+    latches = Latches(tmp_path, clock=SystemClock())
     latches.begin("n/1", "user/otto")
     (path,) = tmp_path.glob("*.json")
     path.write_text("{")

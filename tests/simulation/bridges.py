@@ -61,7 +61,7 @@ class Bridge(Life):
         self.principal = principal
         self._folder = folder
         self.journal = MortalJournal(folder / "journal.db", self)
-        self._latches = Latches(folder / "stopped")
+        self._latches = Latches(folder / "stopped", clock=SystemClock())
         self._courier = Courier(self.journal, self, refused=lambda *_: None)
         self._readings = TelemetryOutbox(folder / "telemetry.db")
         self.sessions: dict[str, Session] = {}
