@@ -59,8 +59,12 @@ class Exports:
         reading = known or _Open(page.after + 1, page.last)
         reading.shown += page.shown
         whole = page.position >= reading.last
+        longer = page.position > reading.last
+        reading.last = max(reading.last, page.position)
         if known is None:
             await self._say(reading, "done" if whole else "begun", caller)
+        elif longer:  # the trail knows of less than is about to be shown
+            await self._say(reading, "done", caller, f"{reading.shown} events")
         elif whole:
             await self._say_after(reading, "done", caller, f"{reading.shown} events")
         if not whole:

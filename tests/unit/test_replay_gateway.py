@@ -87,6 +87,18 @@ async def test_an_export_of_many_pages_has_a_line_of_its_beginning_and_one_of_it
     assert bench.trail.steps[2:] == [("begun", "events/5-7", "")]
 
 
+async def test_a_reading_that_goes_on_behind_its_end_is_told_as_far_as_it_came() -> None:
+    bench = Bench()
+    bench.log.events = [event(n) for n in range(1, 8)]
+    await stretch(bench, after=0, first=1, up_to=2)
+    await stretch(bench, after=1, first=5)
+    assert bench.trail.steps == [("begun", "events/1-2", ""), ("done", "events/1-6", "6 events")]
+
+    await stretch(bench, after=0, first=1, up_to=2)
+    bench.trail.refusal = UnavailableError("the trail is away")
+    assert (await stretch(bench, after=1, first=5))["data"] is None
+
+
 async def test_what_cannot_be_told_to_the_audit_trail_is_not_shown() -> None:
     bench = Bench()
     bench.log.events = [event(1)]
