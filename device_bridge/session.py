@@ -265,20 +265,22 @@ class Session:
                 )
             if self._work is not None:
                 raise MachineBusyError("a build is still on the machine")
+            asked = self._stops.asked
             await self._stops.hush()
-            await self._clear(operator)
-        self._unlatched.set()
+            await self._clear(operator, asked)
+        if not self._stops.latched:
+            self._unlatched.set()
 
-    async def _clear(self, operator: str) -> None:
+    async def _clear(self, operator: str, asked: int) -> None:
         """Machine and latch; a machine that is only read has nothing but the latch."""
         if not self._watch.acts:
-            await self._stops.lift()
+            await self._stops.lift(asked=asked)
             self._settle(probed=self._connected)
             self._reporter.observed(self.status)
             return
         self._connected = False
         identity = await self._driver.clear_fault(operator)
-        await self._stops.lift()
+        await self._stops.lift(asked=asked)
         await self._introduce(identity)
         self._connected = True
 

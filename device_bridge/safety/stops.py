@@ -8,7 +8,7 @@ from typing import Any
 
 import structlog
 
-from device_bridge.errors import DeviceError
+from device_bridge.errors import DeviceError, EmergencyLatchedError
 from device_bridge.protocols import DeviceDriver, EStopReceipt
 from device_bridge.safety.latches import Latch, Latches
 
@@ -43,6 +43,8 @@ class Stops:
         self._post = post
         self._raw = raw
         self.latched = latches.find(node_id) is not None
+        self.asked = 0
+        """How often this bridge was told to stop."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._insisting: asyncio.Task[None] | None = None
         self._enough = asyncio.Event()
@@ -51,6 +53,7 @@ class Stops:
     async def stop(self, stopped_by: str) -> EStopReceipt:
         """Halt the machine. Returns with its answer, or without one after a second."""
         self.latched = True
+        self.asked += 1
         deed = asyncio.ensure_future(self._halt())
         await asyncio.sleep(0)  # the bytes are on their way before anything is written down
         begun = self._aside(self._latches.begin, self._node_id, stopped_by)
@@ -76,9 +79,15 @@ class Stops:
         if self._insisting is not None:
             await self._insisting
 
-    async def lift(self) -> None:
-        """A person says that it is safe again. Raises ``OSError``: then it stays latched."""
-        await self._aside(self._latches.lift, self._node_id)
+    async def lift(self, *, asked: int) -> None:
+        """A person says that it is safe again after ``asked`` stops. It stays latched with
+        ``OSError``, and with ``EmergencyLatchedError`` when somebody stopped it meanwhile."""
+        if self.asked == asked:
+            await self._aside(self._latches.lift, self._node_id)
+        if self.asked != asked:  # its latch is written after the old one was lifted
+            raise EmergencyLatchedError(
+                "it was stopped again meanwhile", remedy="look at the machine, then clear it again"
+            )
         self.latched = False
 
     async def close(self) -> None:

@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from device_bridge.drivers.marlin import MarlinPrinter
 from device_bridge.machines import write_machines
+from device_bridge.protocols import DeviceIdentity
 from device_bridge.safety import desk
 from device_bridge.safety.latches import FOLDER, Latches
 from device_bridge.virtual.machine import MachinePlan, VirtualMachine
@@ -48,6 +50,32 @@ async def test_a_stop_stays_latched_across_a_restart_until_a_person_clears_it(
             await core.told("ConnectMachine", count=3)
             assert (await agent.control("status", asked))["emergency_stop"] == "ARMED"
         assert len(core.commands("RecordEmergencyStop")) == 1
+
+
+async def test_a_stop_while_a_person_clears_the_one_before_is_not_cleared_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = {"node_id": NODE, "operator": "user/otto"}
+    clear = MarlinPrinter.clear_fault
+    async with shop(tmp_path), bridge(tmp_path) as (agent, core):
+        await core.told("ConnectMachine")
+        await agent.emergency_stop(NODE, "user/otto")
+
+        async def stopped_again(driver: MarlinPrinter, operator: str) -> DeviceIdentity:
+            identity = await clear(driver, operator)
+            await agent.emergency_stop(NODE, "user/anna")
+            return identity
+
+        with monkeypatch.context() as patch:
+            patch.setattr(MarlinPrinter, "clear_fault", stopped_again)
+            refused = await agent.control("clear_fault", asked)
+        assert refused["error"]["code"] == "EMERGENCY_STOP_LATCHED"
+        assert (await agent.control("status", asked))["emergency_stop"] == "TRIGGERED"
+        latches = Latches(tmp_path / "bridge" / FOLDER, clock=SystemClock())
+        assert latches.find(NODE) is not None
+        latches.close()
+        cleared = await agent.control("clear_fault", asked)
+        assert (cleared["ok"], cleared["emergency_stop"]) == (True, "ARMED")
 
 
 async def test_a_bridge_that_dies_right_after_a_stop_records_it_when_it_comes_back(
