@@ -185,7 +185,7 @@ async def test_octoprint_without_its_printer_is_unavailable_until_somebody_conne
 
 
 async def test_what_somebody_else_prints_is_not_paused_and_not_cancelled(tmp_path: Path) -> None:
-    async with octoprint(tmp_path, speed=FAST) as (machine, driver):
+    async with octoprint(tmp_path) as (machine, driver):
         machine.printer.files["benchy.gcode"] = moves(LONG).encode()
         await driver.connect()
         machine.printer.start("benchy.gcode")
@@ -235,7 +235,7 @@ async def test_a_print_goes_on_through_a_lost_link_and_is_followed_to_its_end(
 async def test_a_program_of_which_octoprint_knows_nothing_any_more_is_a_question(
     tmp_path: Path,
 ) -> None:
-    async with octoprint(tmp_path, speed=FAST) as (machine, driver):
+    async with octoprint(tmp_path) as (machine, driver):
         heard = Heard(driver)
         await driver.connect()
         handle = await driver.execute_job(job(tmp_path, moves(LONG)))
