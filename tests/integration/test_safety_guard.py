@@ -70,9 +70,9 @@ async def test_a_build_that_stalls_is_ended_and_its_spindle_stopped(tmp_path: Pa
 
 
 async def test_a_long_command_is_no_stall(tmp_path: Path) -> None:
-    policy(tmp_path, stall_s=2.5)
-    async with shop(tmp_path, speed=4.5), bridge(tmp_path) as (_, core):
-        core.order("b1", NODE, "G28\nG1 X10 F6000\n")  # 4 s with nothing but keep-alives
+    policy(tmp_path, stall_s=4.0)
+    async with shop(tmp_path, speed=2.6), bridge(tmp_path) as (_, core):
+        core.order("b1", NODE, "G28\nG1 X10 F6000\n")  # 7 s with nothing but keep-alives
         await core.told("FinishBuild", within_s=60)
         assert core.commands("FailBuild") == []
 

@@ -60,7 +60,7 @@ async def test_a_mill_whose_bridge_is_killed_holds_and_loses_its_spindle(tmp_pat
 
 
 async def test_a_paused_printer_keeps_its_heat_for_a_while_and_no_longer(tmp_path: Path) -> None:
-    write_policies(tmp_path / FILE, Policies(SafetyPolicy(on_loss="pause", idle_heat_s=1.0)))
+    write_policies(tmp_path / FILE, Policies(SafetyPolicy(on_loss="pause", idle_heat_s=4.0)))
     async with shop(tmp_path, speed=20.0) as place:
         core = FileCore(tmp_path / "core")
         (machine,) = place.machines
