@@ -45,6 +45,7 @@ async def test_a_link_that_is_down_in_mid_build_costs_nothing_but_time(
                 await core.told("ReportProgress")
                 fresh_nats.stop()
                 away = [_now()]
+                await asyncio.sleep(0.3)  # what the hub had handed over arrives
                 heard = len(core.obeyed)
                 await until(lambda: machine.ledger.counts.ends == 1, within_s=60)
                 assert away[0] + AWAY_MS < _now(), "the build was too short for this test"
