@@ -33,6 +33,8 @@ SERVED = ("marlin", "grbl", "grblhal", "reprap", "moonraker", "prusalink", "octo
 SOME = frozenset({
     "identity", "gives-back", "program-once", "pause-holds", "stop-latches", "loss-told-once",
 })  # fmt: skip
+TIMED = {"stop-while-blocked", "stop-under-flood"}
+"""Seven suites run beside each other: a driver that missed its 100 ms then is tried alone."""
 PAGE = Path("ops/docs/handbook/drivers.md")
 
 
@@ -190,7 +192,7 @@ def cli(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
         bridge_words(home, *words),
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
 
@@ -211,8 +213,13 @@ async def test_an_exception_that_nobody_awaits_fails_the_check(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("name", SERVED)
-def test_a_driver_of_ours_earns_what_it_claims(certified: dict[str, Running], name: str) -> None:
+def test_a_driver_of_ours_earns_what_it_claims(
+    certified: dict[str, Running], name: str, tmp_path: Path
+) -> None:
     out, _ = certified[name].communicate(timeout=300)
-    report = json.loads(out)
+    report, code = json.loads(out), certified[name].returncode
+    if TIMED & {v["name"] for v in report["verdicts"] if v["state"] == "failed"}:
+        alone = cli(tmp_path, "certify", name, "--json")
+        report, code = json.loads(alone.stdout), alone.returncode
     assert [v for v in report["verdicts"] if v["state"] not in {"passed", "exempt"}] == []
-    assert (report["earned"], certified[name].returncode) == (driver_named(name).quality, 0)
+    assert (report["earned"], code) == (driver_named(name).quality, 0)
