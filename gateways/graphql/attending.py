@@ -83,8 +83,12 @@ class AttendingQuery:
         bridges = sorted({view.node.bridge for view in views.values()})
         asked = await asyncio.gather(*(_tasks_of(info, bridge) for bridge in bridges))
         silent = [bridge for bridge, told in zip(bridges, asked, strict=True) if told is None]
-        told = [task for tasks in asked for task in tasks or () if task["node_id"] in views]
-        tasks = [_shown(task, views[task["node_id"]]) for task in told]
+        tasks = [
+            _shown(task, view)
+            for bridge, told in zip(bridges, asked, strict=True)
+            for task in told or ()
+            if (view := views.get(task["node_id"])) and view.node.bridge == bridge
+        ]
         return AttendedTasks(tasks=tasks, silent=silent)
 
 

@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 
 from domain.shared.errors import IllegalTransitionError, UnavailableError
+from gateways.graphql import attending
+from projections.nodes.rows import NodeView
 from tests.gateway_tools import PERSON, Bench
 from tests.unit.test_gateway_stop import NODE
 
@@ -59,6 +61,25 @@ async def test_a_word_that_cannot_be_true_is_a_typed_refusal_in_the_trail(bench:
         {"__typename": "IllegalTransition", "message": "nobody said start"}
     ]
     assert bench.trail.steps[-1] == ("failed", "build/b1", "nobody said start")
+
+
+async def test_a_bridge_shows_no_tasks_at_machines_of_another(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    second = replace(NODE, id="5f6c9b62-6c5e-5f0e-9d0a-2a3f0d1c2b4e", bridge="hall-3")
+
+    async def both(_info: object) -> list[NodeView]:
+        return [NodeView(node=NODE, run=None), NodeView(node=second, run=None)]
+
+    monkeypatch.setattr(attending, "_attended", both)
+    task: dict[str, Any] = {"node_id": NODE.id, "build_id": "b1", "state": "WAITING", "ask": "go"}
+    task |= {"instructions": "", "file": "f", "digest": "d", "waiting_s": 1.0}
+    bench.attending.waiting = {"hall-2": [task], "hall-3": [{**task, "ask": "open the door"}]}
+    shown = await bench.ask("{ attendedTasks { tasks { nodeId ask } silent } }")
+    assert shown["data"]["attendedTasks"] == {
+        "tasks": [{"nodeId": NODE.id, "ask": "go"}],
+        "silent": [],
+    }
 
 
 async def test_without_a_trail_no_word_reaches_the_bridge(bench: Bench) -> None:
