@@ -26,6 +26,11 @@ from projections.telemetry.rows import (
 
 MOST_CHANNELS: Final = 40
 MOST_GAPS: Final = 1000
+MOST_STORED_BYTES: Final = 16 << 20
+"""Of chunks that one answer takes apart: what a channel lacks in good readings it may have in bad
+ones, which no roll-up counts."""
+BRIEF_MS: Final = 10 * MINUTE_MS
+"""Ranges up to this are counted by the second: a machine may be read a thousand times in one."""
 
 Named = dict[int, str]
 """Series by id."""
@@ -43,8 +48,8 @@ GROUP BY 1, 2 ORDER BY 1, 2
 """
 _COUNT: Final = """
 SELECT coalesce(max(number), 0) FROM (
-    SELECT sum(number) AS number FROM telemetry.minutes
-    WHERE series = ANY(%(series)s::int[]) AND at > %(since)s - 60000 AND at < %(until)s
+    SELECT sum(number) AS number FROM telemetry.{table}
+    WHERE series = ANY(%(series)s::int[]) AND at > %(since)s - {width} AND at < %(until)s
     GROUP BY series) AS counted
 """
 _COVERED: Final = """
@@ -57,7 +62,7 @@ CROSS JOIN LATERAL (SELECT min(at) AS at FROM telemetry.seconds
 WHERE m.at IS NOT NULL
 """
 _CHUNKS: Final = """
-SELECT begun, series, columns FROM telemetry.chunks
+SELECT {what} FROM telemetry.chunks
 WHERE node_id = %(node)s AND begun > %(since)s - %(longest)s AND begun < %(until)s
     AND ended >= %(since)s AND series && %(series)s::int[]
     AND (%(build)s = '' OR build_id = %(build)s)
@@ -145,15 +150,24 @@ async def _bounds(connection: Connection, named: Named) -> tuple[int, int]:
 
 
 async def _count(connection: Connection, named: Named, asked: Asked) -> int:
-    return int(await _one(connection, _COUNT, _span(named, asked)))
+    brief = asked.until - asked.since <= BRIEF_MS
+    table, width = ("seconds", SECOND_MS) if brief else ("minutes", MINUTE_MS)
+    statement = _COUNT.format(table=table, width=width)
+    return int(await _one(connection, statement, _span(named, asked)))
 
 
 async def _readings(
     connection: Connection, node_id: str, named: Named, asked: Asked, cold: ColdTier | None
 ) -> dict[str, list[Reading]] | None:
-    """`None` when some lie in a file that cannot be read and a roll-up will do."""
+    """`None` when they are too many, or when some lie in a file that cannot be read and a roll-up
+    will do."""
     more = {"node": node_id, "longest": PIECE_MS, "build": asked.build_id}
-    cursor = await connection.execute(_CHUNKS.encode(), {**_span(named, asked), **more})
+    values = {**_span(named, asked), **more}
+    stored = _CHUNKS.format(what="coalesce(sum(octet_length(columns)), 0)")
+    if await _one(connection, stored, values) > MOST_STORED_BYTES:
+        return None
+    statement = _CHUNKS.format(what="begun, series, columns")
+    cursor = await connection.execute(statement.encode(), values)
     found = await asyncio.to_thread(_unpacked, await cursor.fetchall(), named, asked)
     cursor = await connection.execute(
         "SELECT path FROM telemetry.cold WHERE day > %(since)s - %(day)s AND day < %(until)s"
@@ -176,6 +190,8 @@ async def _readings(
             return None
         for channel, readings in part.items():
             found[channel].extend(readings)
+        if max(map(len, found.values()), default=0) > asked.most:
+            return None
     for readings in found.values():
         readings.sort(key=lambda reading: reading[0])
     return found
@@ -206,7 +222,8 @@ async def _rolled_up(connection: Connection, named: Named, asked: Asked) -> tupl
         step = step_for(asked.until - asked.since, most=asked.most, least=MINUTE_MS)
     table, base = ("seconds", SECOND_MS) if step < MINUTE_MS else ("minutes", MINUTE_MS)
     statement = (_SELECT if step == base else _GROUP).format(table=table)
-    since = asked.since - asked.since % step
+    # what lies before a build's beginning was measured for somebody else
+    since = asked.since - asked.since % (base if asked.build_id else step)
     cursor = await connection.execute(statement.encode(), {**span, "since": since, "step": step})
     points: defaultdict[str, list[Point]] = defaultdict(list)
     for series, *point in await cursor.fetchall():

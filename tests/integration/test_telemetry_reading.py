@@ -14,7 +14,7 @@ from domain.shared.scope import Grant, Scope
 from domain.telemetry.messages import Batch, read_batch
 from projections.jobs import queries as jobs
 from projections.reading import reading
-from projections.telemetry import queries
+from projections.telemetry import charts, queries
 from projections.telemetry.known import load
 from projections.telemetry.postgres import write
 from projections.telemetry.rows import Asked, History, Resolution
@@ -137,6 +137,29 @@ async def test_many_readings_come_as_roll_ups_and_never_more_than_was_asked_for(
         await hall.history(resolution=Resolution.RAW)
 
 
+async def test_a_brief_range_of_a_fast_machine_comes_as_it_was_taken(hall: Hall) -> None:
+    hall.know()
+    readings = [(at, HOT_END, float(at)) for at in range(10_000)]
+    hall.measure(*(hall.batch(readings[n : n + 1000]) for n in range(0, 10_000, 1000)))
+    found = await hall.history(since=4200, until=5200, resolution=Resolution.RAW)
+    assert found is not None
+    assert found.series[0].average == [float(at) for at in range(4200, 5200)]
+
+
+async def test_a_sensor_that_was_never_right_fills_no_memory(
+    hall: Hall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hall.know()
+    bad = [(n * 1000, HOT_END, float("nan")) for n in range(1000)]
+    hall.measure(hall.batch([*bad, (1_000_000, HOT_END, 20.0)]))
+    monkeypatch.setattr(charts, "MOST_STORED_BYTES", 1000)
+    found = await hall.history()
+    assert found is not None
+    assert (found.step_ms, found.series[0].average) == (1000, [20.0])
+    with pytest.raises(InvalidInputError, match="more than"):
+        await hall.history(resolution=Resolution.RAW)
+
+
 async def test_a_gap_breaks_the_line_and_is_named(hall: Hall) -> None:
     hall.know()
     hall.measure(
@@ -208,6 +231,27 @@ async def test_attempts_at_a_piece_lie_side_by_side_each_with_its_own_readings(h
     assert second["history"]["series"][0]["average"] == [100.0 + n for n in range(10)]
     refused = await bench.ask(query, asked, token=bench.token(place=ELSEWHERE))
     assert refused["errors"][0]["extensions"]["code"] == "NOT_FOUND"
+
+
+async def test_a_coarse_look_at_a_build_shows_nothing_of_what_was_before_it(hall: Hall) -> None:
+    hall.story.later(minutes=50)
+    hall.shop.make(minutes=30)
+    hall.know()
+    async with reading(hall.pool, jobs.READS) as now:
+        (build,) = (await jobs.builds_of_node(now.connection, ADMIN, hall.node_id)).items
+    assert build.started_at is not None
+    began = int(build.started_at.timestamp() * 1000) - hall.begin
+    others = [(at, HOT_END, 999.0) for at in range(0, began - 60_000, 60_000)]
+    own = [(began + n * 60_000, HOT_END, 200.0) for n in range(10)]
+    hall.measure(hall.batch(others), hall.batch(own, build_id=build.id))
+    for most in (2, 3, 5):
+        asked = hall.asked(most=most, resolution=Resolution.MINUTE)
+        async with reading(hall.pool, queries.READS) as now:
+            found = await queries.of_build(now.connection, ADMIN, build.id, asked)
+        assert found is not None
+        (series,) = found[1].series
+        assert {*series.high} - {None} == {200.0}
+        assert sum(series.number) == 10
 
 
 async def test_the_gateway_shows_channels_metrics_and_charts(hall: Hall) -> None:
