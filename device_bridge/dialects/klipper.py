@@ -40,6 +40,9 @@ WANTED: Final = (
     "motion_report", "heater_bed",
 )  # fmt: skip
 NAMED_KINDS: Final = frozenset({"heater_generic", "temperature_sensor", "temperature_fan"})
+COOLER: Final = "temperature_fan"
+"""It cools down to its target. Told as a heater's, that would be heat without an effect, or heat
+that runs away, and end a healthy print."""
 FIELDS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType({
     "webhooks": ("state", "state_message"),
     "print_stats": ("state", "filename", "message", "filament_used", "print_duration"),
@@ -129,7 +132,8 @@ def readings(objects: Objects, changed: Iterable[str]) -> dict[str, float]:
     for name, fields in update.items():
         if channel := heater_channel(name):
             found[f"temperature.{channel}.actual_c"] = number(fields.get("temperature"))
-            found[f"temperature.{channel}.target_c"] = number(fields.get("target"))
+            if not name.startswith(COOLER):
+                found[f"temperature.{channel}.target_c"] = number(fields.get("target"))
     motion = update.get("motion_report", {})
     found["feedrate_mm_s"] = number(motion.get("live_velocity"))
     found |= _position(motion.get("live_position") or update.get("toolhead", {}).get("position"))

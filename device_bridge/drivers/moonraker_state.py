@@ -87,7 +87,9 @@ class MoonrakerState(MachineState):
         if self.objects.get("webhooks", {}).get("state") == "shutdown":
             self.halt(status.conditions[0].text)
         self.become(status)
-        if metrics := klipper.readings(self.objects, update):
+        # Klipper tells what changed: a heater that it passes over is as it was, and not blind
+        heaters = [name for name in self.objects if update and klipper.heater_channel(name)]
+        if metrics := klipper.readings(self.objects, [*update, *heaters]):
             self.measured(metrics)
 
     def halt(self, text: str) -> None:

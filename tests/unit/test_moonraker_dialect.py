@@ -182,6 +182,13 @@ def test_readings_have_canonical_names_and_units() -> None:
     }
 
 
+def test_what_a_fan_cools_down_to_is_not_told_as_a_heaters_target() -> None:
+    fan = {"temperature_fan chamber": {"temperature": 62.0, "target": 40.0}}
+    assert klipper.readings(fan, fan) == {"temperature.chamber.actual_c": 62.0}
+    heater = {"heater_generic chamber": {"temperature": 62.0, "target": 40.0}}
+    assert klipper.readings(heater, heater)["temperature.chamber.target_c"] == 40.0
+
+
 def test_what_a_machine_does_not_say_stays_absent() -> None:
     assert klipper.readings({"extruder": {"temperature": None}}, ["extruder"]) == {}
     idle = objects("ready", "standby", name="")

@@ -95,6 +95,18 @@ def test_the_history_of_the_session_tells_how_the_print_before_it_ended() -> Non
     assert klipper.history_of(history, "b1.gcode") is None
 
 
+def test_a_heater_that_klipper_passes_over_because_nothing_changed_is_told_again() -> None:
+    state = MoonrakerState()
+    told: list[dict[str, float]] = []
+    state.listen(lambda e: told.append(e.sample.metrics) if isinstance(e, Sampled) else None)
+    state.fold({"heater_bed": {"temperature": 60.0, "target": 60.0}})
+    told.clear()
+    state.fold({"print_stats": {"print_duration": 2.0}})
+    assert told == [{"temperature.bed.actual_c": 60.0, "temperature.bed.target_c": 60.0}]
+    state.fold({})
+    assert len(told) == 1
+
+
 def test_a_script_after_the_stop_is_refused_with_code_400() -> None:
     refused = [m for m in map(moonraker.parse, HEARD) if isinstance(m, moonraker.Refused)]
     assert [m.code for m in refused] == [400]
