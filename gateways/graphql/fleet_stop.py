@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from enum import Enum
 
 import strawberry
+import structlog
 
 from commands.authorisation import EMERGENCY_STOP, permitted_places
 from commands.principal import Principal
@@ -19,6 +20,7 @@ from gateways.graphql.whereabouts import Whereabouts
 from projections.nodes import queries as nodes
 from projections.querying import PAGE_LIMIT, Cursor
 
+log = structlog.get_logger("gateway.stopping")
 GONE = NodeStatus.DECOMMISSIONED
 DATABASE_S = 2.0
 """The list of machines is waited for so long; who is known by then is stopped by then."""
@@ -91,7 +93,8 @@ class _Fleet:
         try:
             async with asyncio.timeout(DATABASE_S):
                 await self._ask_the_rest()
-        except (ImeweError, TimeoutError):
+        except Exception:  # whatever it is, who is known is stopped and told of
+            log.warning("the list of machines cannot be read", exc_info=True)
             incomplete = UnavailableError(
                 "the list of machines cannot be read: those that this gateway knows were asked",
                 remedy="say imewe bridge stop --all on each bridge's own computer",
@@ -123,10 +126,14 @@ class _Fleet:
             answer = await self._info.context.gateway.stops.stop(
                 bridge=place.bridge, node_id=place.node_id, by=str(self._person)
             )
+            outcome = StopOutcome.CONFIRMED if answer["confirmed"] else StopOutcome.UNCONFIRMED
+            told = outcome, str(answer["native_text"]), answer["latency_ms"]
         except ImeweError as error:
             return self._told(place, StopOutcome.UNREACHABLE, error.message, None)
-        outcome = StopOutcome.CONFIRMED if answer["confirmed"] else StopOutcome.UNCONFIRMED
-        return self._told(place, outcome, answer["native_text"], answer["latency_ms"])
+        except Exception:  # one bridge's nonsense must not hide what became of the others
+            log.exception("a stop broke", bridge=place.bridge, node_id=place.node_id)
+            return self._told(place, StopOutcome.UNREACHABLE, "the answer makes no sense", None)
+        return self._told(place, *told)
 
     def _told(
         self, place: Whereabouts, outcome: StopOutcome, text: str, latency_ms: float | None

@@ -1,7 +1,11 @@
 """`imewe nodes stop --all`: halt the whole fleet through the core."""
 
+from typing import Any
+
 import typer
 
+from domain.shared.errors import ImeweError
+from ops.cli.client import Client
 from ops.cli.reach import nodes_of, opened, show
 
 UNCONFIRMED = 3
@@ -15,7 +19,7 @@ def stop_fleet(ctx: typer.Context, *, as_json: bool) -> None:
     """Stop first, look up names after."""
     with opened(ctx) as client:
         payload = client.execute(STOP_ALL)["emergencyStopAll"]
-        names = {} if as_json else _names(client.execute(NAMES)["nodes"])
+        names = {} if as_json else _names(client)
     rows = [
         (
             names.get(each["nodeId"], each["nodeId"]),
@@ -34,5 +38,10 @@ def stop_fleet(ctx: typer.Context, *, as_json: bool) -> None:
         raise typer.Exit(UNCONFIRMED)
 
 
-def _names(answer: dict[str, object]) -> dict[str, str]:
-    return {node["id"]: node["name"] for node in nodes_of(answer)}
+def _names(client: Client) -> dict[str, Any]:
+    """None when they cannot be read: what became of the stop is told in any case."""
+    try:
+        nodes = client.execute(NAMES)["nodes"]
+    except ImeweError:
+        return {}
+    return {node["id"]: node["name"] for node in nodes_of(nodes)}

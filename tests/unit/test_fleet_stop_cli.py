@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from domain.shared.errors import UnavailableError
 from ops.cli.main import application
 
 STOPPED = {
@@ -55,6 +56,21 @@ def test_every_machine_answers_for_itself_and_names_come_after_the_stop(
     assert "prusa-1" in told
     assert "CONFIRMED" in told
     assert "UNREACHABLE" in told
+
+
+def test_what_became_of_the_stop_is_told_while_nobody_knows_the_names(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Nameless(Portal):
+        def execute(self, document: str, _: object = None) -> dict[str, Any]:
+            if document.startswith("query"):
+                raise UnavailableError("the read models do not answer")
+            return super().execute(document)
+
+    code, told = say(monkeypatch, Nameless([STOPPED, AWAY]), "--all")
+    assert code == 3
+    for words in ("n1", "n2", "CONFIRMED", "UNREACHABLE"):
+        assert words in told
 
 
 def test_a_fleet_that_confirmed_is_a_success(monkeypatch: pytest.MonkeyPatch) -> None:

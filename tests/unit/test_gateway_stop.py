@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -212,6 +213,25 @@ async def test_a_machine_that_nobody_reaches_is_told_as_such_beside_the_others(
     (stop,) = (await bench.ask(STOP_ALL))["data"]["emergencyStopAll"]["stops"]
     assert (stop["outcome"], stop["latencyMs"]) == ("UNREACHABLE", None)
     assert "not connected" in stop["nativeText"]
+
+
+async def test_a_bridge_that_answers_nonsense_hides_no_other_machines_outcome(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    second = replace(NODE, id="5f6c9b62-6c5e-5f0e-9d0a-2a3f0d1c2b4e", bridge="hall-3")
+    bench.gateway.whereabouts.learn(second)
+    stop = bench.stops.stop
+
+    async def odd(*, bridge: str, node_id: str, by: str) -> dict[str, Any]:
+        answer = await stop(bridge=bridge, node_id=node_id, by=by)
+        return {"ok": True} if bridge == "hall-2" else answer
+
+    monkeypatch.setattr(bench.stops, "stop", odd)
+    stops = (await bench.ask(STOP_ALL))["data"]["emergencyStopAll"]["stops"]
+    assert {each["bridge"]: each["outcome"] for each in stops} == {
+        "hall-2": "UNREACHABLE",
+        "hall-3": "CONFIRMED",
+    }
 
 
 @pytest.mark.parametrize("role", ["designer", "vendor", "viewer", "auditor"])
