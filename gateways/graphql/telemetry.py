@@ -15,7 +15,7 @@ from gateways.graphql.types.measured import (
 )
 from projections.telemetry import queries
 from projections.telemetry.partitions import milliseconds
-from projections.telemetry.rows import MOST_POINTS, Asked, Resolution
+from projections.telemetry.rows import MOST_POINTS, Asked, Resolution, share_of
 
 MOST_BUILDS = 10
 """Of one comparison."""
@@ -90,7 +90,11 @@ class TelemetryQuery:
             raise InvalidInputError(f"1 to {MOST_BUILDS} builds are wanted", field="buildIds")
         now = milliseconds(info.context.gateway.clock.now())
         asked = Asked(
-            channels=tuple(channels), since=0, until=now, resolution=resolution, most=max_points
+            channels=tuple(channels),
+            since=0,
+            until=now,
+            resolution=resolution,
+            most=share_of(max_points, len(build_ids)),
         )
         shown = []
         async with info.context.reads.use(queries.READS) as connection:

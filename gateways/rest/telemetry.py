@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import asdict
+from dataclasses import fields, replace
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 
@@ -26,12 +26,15 @@ from projections.telemetry.rows import (
     Gap,
     History,
     Resolution,
+    Series,
     heard_lately,
+    share_of,
 )
 
 HOUR = timedelta(hours=1)
 MOST_BUILDS = 20
 """Of a job, the newest."""
+_COLUMNS = tuple(field.name for field in fields(Series))
 _PROBLEM: dict[str, Any] = {"content": {MEDIA_TYPE: {}}}
 _RESPONSES: dict[int | str, dict[str, Any]] = {
     401: {**_PROBLEM, "description": "No valid token"},
@@ -104,7 +107,9 @@ def telemetry_routes(gateway: Gateway) -> APIRouter:
             if await jobs.job(connection, scope, job_id) is None:
                 raise NotFoundError(f"there is no job {job_id[:64]}", field="job_id")
             builds = (await jobs.builds_of_jobs(connection, scope, [job_id]))[job_id]
-            for build in builds[-MOST_BUILDS:]:
+            newest = builds[-MOST_BUILDS:]
+            asked = replace(asked, most=share_of(points, len(newest)))
+            for build in newest:
                 found = await queries.of_build(
                     connection, scope, build.id, asked, cold=gateway.cold
                 )
@@ -140,7 +145,7 @@ def _shown(found: History) -> dict[str, Any]:
         "since": write_instant(moment(found.since)),
         "until": write_instant(moment(found.until)),
         "step_ms": found.step_ms,
-        "series": [asdict(each) for each in found.series],
+        "series": [{name: getattr(each, name) for name in _COLUMNS} for each in found.series],
         "gaps": [_gap(each) for each in found.gaps],
     }
 

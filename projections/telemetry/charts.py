@@ -15,6 +15,7 @@ from projections.telemetry.partitions import DAY_MS
 from projections.telemetry.points import Point, drawn, points_of, step_for
 from projections.telemetry.rollups import MINUTE_MS, SECOND_MS
 from projections.telemetry.rows import (
+    MOST_IN_ANSWER,
     MOST_POINTS,
     Asked,
     ColdTier,
@@ -79,6 +80,7 @@ async def chart(
     """
     _check(asked)
     named = await _named(connection, node_id, asked.channels)
+    asked = replace(asked, most=min(asked.most, MOST_IN_ANSWER // max(1, len(named))))
     gaps = await fetch(
         connection,
         Gap,

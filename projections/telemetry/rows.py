@@ -8,8 +8,17 @@ from typing import Final, Protocol
 from domain.telemetry.channels import Quality
 
 MOST_POINTS: Final = 2000
+MOST_IN_ANSWER: Final = 16_000
+"""Points of all series together: whoever writes them down does nothing else meanwhile, and an
+emergency stop may wait behind it."""
 STALE_MS: Final = 30_000
 """A newest reading older than this is not of now."""
+
+
+def share_of(most: int, charts: int) -> int:
+    """Points of one series where several charts are one answer: two have all that they may have,
+    more of them have less each."""
+    return min(most, 2 * MOST_POINTS // max(2, charts))
 
 
 class Resolution(StrEnum):

@@ -17,7 +17,7 @@ from projections.reading import reading
 from projections.telemetry import charts, queries
 from projections.telemetry.known import load
 from projections.telemetry.postgres import write
-from projections.telemetry.rows import Asked, History, Resolution
+from projections.telemetry.rows import MOST_IN_ANSWER, Asked, History, Resolution, share_of
 from tests.gateway_tools import Bench
 from tests.projecting import migrated, project
 from tests.stories import ORGANISATION, Shop, Story
@@ -135,6 +135,23 @@ async def test_many_readings_come_as_roll_ups_and_never_more_than_was_asked_for(
     assert (minutes.step_ms, len(minutes.series[0].at)) == (60_000, 50)
     with pytest.raises(InvalidInputError, match="more than 2000 readings"):
         await hall.history(resolution=Resolution.RAW)
+
+
+async def test_many_channels_and_many_attempts_share_what_one_answer_may_hold(hall: Hall) -> None:
+    hall.know()
+    names = [f"temperature.zone{n}.actual_c" for n in range(20)]
+    readings = [(at * 1000, name, 20.0) for at in range(900) for name in names]
+    hall.measure(*(hall.batch(readings[n : n + 9000]) for n in (0, 9000)))
+    found = await hall.history(channels=("temperature.",))
+    assert found is not None
+    assert len(found.series) == 20
+    assert sum(len(series.at) for series in found.series) <= MOST_IN_ANSWER
+    assert {sum(series.number) for series in found.series} == {900}
+    alone = await hall.history(channels=(names[0],))
+    assert alone is not None
+    assert (alone.step_ms, len(alone.series[0].at)) == (0, 900)
+    assert [share_of(2000, charts) for charts in (0, 1, 2, 4, 20)] == [2000, 2000, 2000, 1000, 200]
+    assert share_of(100, 20) == 100
 
 
 async def test_a_brief_range_of_a_fast_machine_comes_as_it_was_taken(hall: Hall) -> None:
