@@ -34,6 +34,7 @@ from domain.ports import ArtifactStore, Clock, CommandPort, TelemetryFeed
 from domain.shared.errors import ImeweError, InvalidInputError, NotFoundError
 
 HEARTBEAT_S = 5.0
+BEAT_S = 2.0
 LOOK_S = 1.0
 Heartbeat = Callable[[dict[str, Any]], Awaitable[None]]
 
@@ -313,7 +314,8 @@ class Agent:
             "nodes": [self._state(place) for place in self._places.values()],
         }
         with contextlib.suppress(ImeweError, TimeoutError, OSError):
-            await self._heartbeat(beat)
+            async with asyncio.timeout(BEAT_S):  # a link that hangs holds up no sign to the watcher
+                await self._heartbeat(beat)
 
     def _state(self, place: Place) -> dict[str, Any]:
         session = place.session

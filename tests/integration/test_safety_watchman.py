@@ -3,11 +3,14 @@
 import asyncio
 import os
 import signal
+from collections.abc import Sequence
 from pathlib import Path
+
+import pytest
 
 from device_bridge.machines import write_machines
 from device_bridge.safety.policy import FILE, Policies, SafetyPolicy, write_policies
-from device_bridge.safety.warden import ProcessWarden
+from device_bridge.safety.warden import AtWork, NoWarden, ProcessWarden
 from device_bridge.virtual.machine import VirtualMachine
 from tests.integration.bridge_fakes import FileCore
 from tests.integration.bridge_rig import milled, printed
@@ -89,6 +92,25 @@ async def test_a_bridge_that_hangs_while_a_machine_is_at_work_is_ended(tmp_path:
             os.kill(process.pid, signal.SIGSTOP)
             assert await asyncio.wait_for(process.wait(), 30) == -signal.SIGKILL
             await found(lambda: not hot(machine))
+
+
+async def test_a_link_that_hangs_keeps_no_sign_of_life_from_the_watcher(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signs: list[int] = []
+
+    class Listening(NoWarden):
+        async def tell(self, at_work: Sequence[AtWork]) -> None:
+            signs.append(len(at_work))
+
+    async def hangs(*_: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(FileCore, "beat", hangs)
+    monkeypatch.setattr("device_bridge.agent.BEAT_S", 0.05)
+    monkeypatch.setattr("device_bridge.agent.LOOK_S", 0.05)
+    async with bridge(tmp_path, warden=Listening()):
+        await found(lambda: len(signs) > 2)
 
 
 async def test_a_bridge_that_is_told_to_end_leaves_no_machine_heating(tmp_path: Path) -> None:
