@@ -142,8 +142,8 @@ class TelemetryOutbox:
 
     def _put(self, db: sqlite3.Connection, node_id: str, messages: list[dict[str, Any]]) -> None:
         for message in messages:
-            gap = message.pop("gap", 0)
-            self._insert(db, node_id, message, gap=gap)
+            body = {name: value for name, value in message.items() if name != "gap"}
+            self._insert(db, node_id, body, gap=message.get("gap", 0))
         while self._bytes > self._most_bytes and self._make_room(db):
             pass
 

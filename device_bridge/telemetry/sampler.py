@@ -49,6 +49,7 @@ class Sampler:
         self._v: list[float] = []
         self._timer: asyncio.TimerHandle | None = None
         self._unkept: deque[dict[str, Any]] = deque()
+        self._keeping = asyncio.Lock()
         self._fresh = asyncio.Event()
         self._kept = asyncio.Event()
         self._log = structlog.get_logger("bridge.telemetry").bind(node_id=node_id)
@@ -106,7 +107,17 @@ class Sampler:
                 self._fresh.set()
 
     async def _keep(self) -> bool:
-        """False when the disk takes nothing; then all of it still waits in memory."""
+        """False when the disk takes nothing; then all of it still waits in memory.
+
+        What is on its way to the disk goes on when this is cancelled, else it were kept twice.
+        """
+        return await asyncio.shield(asyncio.ensure_future(self._keep_once()))
+
+    async def _keep_once(self) -> bool:
+        async with self._keeping:
+            return await self._put()
+
+    async def _put(self) -> bool:
         messages = list(self._unkept)
         if not messages:
             return True

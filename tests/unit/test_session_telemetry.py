@@ -63,6 +63,26 @@ async def publishing(folder: Path, feed: Feed, *, epoch: int = 1) -> AsyncIterat
         await outbox.close()
 
 
+async def test_a_bridge_that_ends_while_the_disk_writes_keeps_the_readings_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    feed, writes = Feed(), asyncio.Event()
+    put = TelemetryOutbox.put
+
+    async def slow(box: TelemetryOutbox, node_id: str, messages: list[dict[str, Any]]) -> None:
+        writes.set()
+        await asyncio.shield(asyncio.ensure_future(put(box, node_id, messages)))
+
+    monkeypatch.setattr(TelemetryOutbox, "put", slow)
+    async with publishing(tmp_path, feed) as sampler:
+        sampler.take(sample(a=1.0))
+        sampler.flush()
+        await writes.wait()
+    async with publishing(tmp_path, feed, epoch=2):
+        await until(lambda: feed.messages)
+    assert [message["v"] for message in feed.messages] == [[1.0]]
+
+
 async def test_readings_of_a_second_travel_as_columns(tmp_path: Path) -> None:
     feed = Feed()
     async with publishing(tmp_path, feed, epoch=3) as sampler:

@@ -1,5 +1,6 @@
 """Readings on disk: none lost, none twice, in order; thinned before any is dropped, and counted."""
 
+import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import pairwise
@@ -100,6 +101,22 @@ async def test_only_when_thinning_does_not_help_the_oldest_goes(tmp_path: Path) 
     assert batches[1].begun > NOON + 1000
     assert batches[-1].ended == NOON + 3999 * 1000
     assert [b.seq for b in batches] == list(range(1, len(batches) + 1))
+
+
+async def test_a_disk_that_was_full_for_a_while_costs_no_count_of_what_was_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    messages = [{**second(0), "gap": 3}]
+    async with outbox(tmp_path) as box:
+        with monkeypatch.context() as patch:
+            patch.setattr(TelemetryOutbox, "_insert", full)
+            with pytest.raises(sqlite3.OperationalError):
+                await box.put(NODE, messages)
+        await box.put(NODE, messages)
+        assert [batch.gap for batch in await drained(box)] == [3]
 
 
 async def test_builds_are_not_mixed_by_thinning(tmp_path: Path) -> None:
