@@ -15,7 +15,7 @@ from gateways.graphql.types.measured import (
 )
 from projections.telemetry import queries
 from projections.telemetry.partitions import milliseconds
-from projections.telemetry.rows import MOST_POINTS, Asked, Resolution, share_of
+from projections.telemetry.rows import MOST_POINTS, Asked, Resolution
 
 MOST_BUILDS = 10
 """Of one comparison."""
@@ -94,7 +94,8 @@ class TelemetryQuery:
             since=0,
             until=now,
             resolution=resolution,
-            most=share_of(max_points, len(build_ids)),
+            most=max_points,
+            charts=len(build_ids),
         )
         shown = []
         async with info.context.reads.use(queries.READS) as connection:

@@ -28,7 +28,6 @@ from projections.telemetry.rows import (
     Resolution,
     Series,
     heard_lately,
-    share_of,
 )
 
 HOUR = timedelta(hours=1)
@@ -108,7 +107,7 @@ def telemetry_routes(gateway: Gateway) -> APIRouter:
                 raise NotFoundError(f"there is no job {job_id[:64]}", field="job_id")
             builds = (await jobs.builds_of_jobs(connection, scope, [job_id]))[job_id]
             newest = builds[-MOST_BUILDS:]
-            asked = replace(asked, most=share_of(points, len(newest)))
+            asked = replace(asked, charts=len(newest))
             for build in newest:
                 found = await queries.of_build(
                     connection, scope, build.id, asked, cold=gateway.cold

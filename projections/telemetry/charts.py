@@ -80,7 +80,7 @@ async def chart(
     """
     _check(asked)
     named = await _named(connection, node_id, asked.channels)
-    asked = replace(asked, most=min(asked.most, MOST_IN_ANSWER // max(1, len(named))))
+    asked = replace(asked, most=_share(asked, len(named)))
     gaps = await fetch(
         connection,
         Gap,
@@ -100,6 +100,11 @@ async def chart(
         ],
         gaps=gaps,
     )
+
+
+def _share(asked: Asked, channels: int) -> int:
+    """Of the points of one answer, those of one series."""
+    return max(2, min(asked.most, MOST_IN_ANSWER // max(1, channels * asked.charts)))
 
 
 async def _named(connection: Connection, node_id: str, wanted: Sequence[str]) -> Named:

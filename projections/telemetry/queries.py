@@ -77,6 +77,7 @@ async def of_build(
         resolution=asked.resolution,
         most=asked.most,
         build_id=build_id,
+        charts=asked.charts,
     )
     return build, await chart(connection, build.node_id, span, cold=cold)
 

@@ -15,12 +15,6 @@ STALE_MS: Final = 30_000
 """A newest reading older than this is not of now."""
 
 
-def share_of(most: int, charts: int) -> int:
-    """Points of one series where several charts are one answer: two have all that they may have,
-    more of them have less each."""
-    return min(most, 2 * MOST_POINTS // max(2, charts))
-
-
 class Resolution(StrEnum):
     """How fine the points are."""
 
@@ -35,7 +29,7 @@ class Resolution(StrEnum):
 class Asked:
     """What is wanted: names of channels, or beginnings of names that end in a dot; from `since` to
     before `until`; `build_id` leaves out what is not of that build (not of roll-ups, whose buckets
-    do not know)."""
+    do not know). `charts` are as many as are one answer."""
 
     channels: tuple[str, ...]
     since: int
@@ -43,6 +37,7 @@ class Asked:
     resolution: Resolution = Resolution.AUTO
     most: int = MOST_POINTS
     build_id: str = ""
+    charts: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

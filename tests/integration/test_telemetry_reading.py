@@ -17,7 +17,7 @@ from projections.reading import reading
 from projections.telemetry import charts, queries
 from projections.telemetry.known import load
 from projections.telemetry.postgres import write
-from projections.telemetry.rows import MOST_IN_ANSWER, Asked, History, Resolution, share_of
+from projections.telemetry.rows import MOST_IN_ANSWER, Asked, History, Resolution
 from tests.gateway_tools import Bench
 from tests.projecting import migrated, project
 from tests.stories import ORGANISATION, Shop, Story
@@ -150,8 +150,9 @@ async def test_many_channels_and_many_attempts_share_what_one_answer_may_hold(ha
     alone = await hall.history(channels=(names[0],))
     assert alone is not None
     assert (alone.step_ms, len(alone.series[0].at)) == (0, 900)
-    assert [share_of(2000, charts) for charts in (0, 1, 2, 4, 20)] == [2000, 2000, 2000, 1000, 200]
-    assert share_of(100, 20) == 100
+    one_of_twenty = await hall.history(channels=("temperature.",), charts=20)
+    assert one_of_twenty is not None
+    assert 20 * sum(len(series.at) for series in one_of_twenty.series) <= MOST_IN_ANSWER
 
 
 async def test_a_brief_range_of_a_fast_machine_comes_as_it_was_taken(hall: Hall) -> None:
