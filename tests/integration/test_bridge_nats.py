@@ -50,7 +50,7 @@ class Core:
         self.came.set()
 
     async def told(self, name: str) -> dict[str, Any]:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while True:
                 for told, payload in self.obeyed:
                     if told == name:
