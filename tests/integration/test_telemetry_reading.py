@@ -252,7 +252,7 @@ async def test_attempts_at_a_piece_lie_side_by_side_each_with_its_own_readings(h
 
 
 async def test_a_coarse_look_at_a_build_shows_nothing_of_what_was_before_it(hall: Hall) -> None:
-    hall.story.later(minutes=50)
+    hall.story.later(minutes=53)
     hall.shop.make(minutes=30)
     hall.know()
     async with reading(hall.pool, jobs.READS) as now:
@@ -260,7 +260,7 @@ async def test_a_coarse_look_at_a_build_shows_nothing_of_what_was_before_it(hall
     assert build.started_at is not None
     began = int(build.started_at.timestamp() * 1000) - hall.begin
     others = [(at, HOT_END, 999.0) for at in range(0, began - 60_000, 60_000)]
-    own = [(began + n * 60_000, HOT_END, 200.0) for n in range(10)]
+    own = [(began + n * 180_000, HOT_END, 200.0) for n in range(10)]
     hall.measure(hall.batch(others), hall.batch(own, build_id=build.id))
     for most in (2, 3, 5):
         asked = hall.asked(most=most, resolution=Resolution.MINUTE)
