@@ -101,10 +101,19 @@ def test_the_server_keeps_no_consumer_of_a_reader_that_is_done(log: OwnLog, clie
     _until_there_are(0, log, client)
 
 
+def test_no_reader_that_stops_in_mid_run_leaves_a_consumer(log: OwnLog, client: Client) -> None:
+    """What it did not take is still in its socket, and closing that resets the connection."""
+    for _ in range(200):
+        with contextlib.closing(LogReader(client, names=log.names)) as reader:
+            assert len(reader.read_raw(0, STRETCH)) == STRETCH
+    _until_there_are(0, log, client)
+
+
 @pytest.mark.parametrize("limit", [1, STRETCH - 1])
 def test_who_wants_a_few_has_nothing_found_ahead(
     log: OwnLog, client: Client, reader: LogReader, limit: int
 ) -> None:
+    _until_there_are(0, log, client)  # of earlier readers
     assert len(reader.read_raw(5, limit)) == limit
     assert _consumers(log, client) == []
     with contextlib.closing(_Counting(log.address("log_commands"))) as counting:
