@@ -13,7 +13,7 @@ from device_bridge.drivers.spec import DriverSpec, Option
 from device_bridge.errors import DeviceError
 from device_bridge.extras import extra
 from device_bridge.machines import MachineConfig
-from device_bridge.protocols import DeviceIdentity, DeviceStatus, LinkLost
+from device_bridge.protocols import DeviceIdentity
 from device_bridge.virtual.peers_reading import mqtt_peer
 from domain.node.states import Execution
 from domain.shared.errors import InvalidInputError
@@ -93,21 +93,13 @@ class MqttMachine(ReadOnlyDriver):
 
     def _heard(self, topic: str, payload: bytes) -> None:
         readings, absent = self._values.fold(self._topics.said(topic, payload))
-        for name in absent:
-            self._state.metrics.pop(name, None)
-        self._state.become(self._values.status())
-        if readings:
-            self._state.measured(readings)
+        self._take_in(readings, absent, self._values.status())
 
     def _lose(self, error: DeviceError) -> None:
         """Told also when the machine had been called offline before its broker went."""
         if self._linked:
             self._linked = False
-            lost = DeviceStatus()
-            self._state.become(
-                lost.with_fault(type="COMMUNICATIONS", code=error.code, text=error.message)
-            )
-            self._state.tell(LinkLost(error))
+            self._tell_lost(error)
 
     async def _close(self) -> None:
         self._linked = False

@@ -13,7 +13,7 @@ from device_bridge.drivers.read_only import ReadOnlyDriver
 from device_bridge.drivers.spec import DriverSpec, Option
 from device_bridge.errors import DeviceError, DeviceRefusedError
 from device_bridge.machines import MachineConfig
-from device_bridge.protocols import DeviceIdentity, DeviceStatus, LinkLost
+from device_bridge.protocols import DeviceIdentity
 from device_bridge.transports.http import HttpLink
 from device_bridge.virtual.peers_reading import agent_peer
 from domain.shared.errors import InvalidInputError
@@ -136,18 +136,12 @@ class MTConnectMachine(ReadOnlyDriver):
 
     def _take(self, said: list[mtconnect.Observation]) -> None:
         readings, absent = self._view.fold(said)
-        for name in absent:
-            self._state.metrics.pop(name, None)
-        self._state.become(self._view.status())
-        if readings:
-            self._state.measured(readings)
+        self._take_in(readings, absent, self._view.status())
 
     def _lose(self, error: DeviceError) -> None:
         """Told also when the agent had called its machine UNAVAILABLE before it went itself."""
         self._polling = None
-        lost = DeviceStatus().with_fault(type="COMMUNICATIONS", code=error.code, text=error.message)
-        self._state.become(lost)
-        self._state.tell(LinkLost(error))
+        self._tell_lost(error)
 
     async def _ask(self, path: str) -> bytes:
         if self._link is None:

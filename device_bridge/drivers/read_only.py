@@ -1,6 +1,6 @@
 """What every driver has that only reads: a state it tells, and a refusal of everything else."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from time import monotonic
 
 from device_bridge.drivers.state import MachineState
@@ -93,8 +93,21 @@ class ReadOnlyDriver:
     def _lose(self, error: DeviceError) -> None:
         """The link is gone: told once, however often it is noticed."""
         if self._state.status.availability is Availability.AVAILABLE:
-            lost = DeviceStatus().with_fault(
-                type="COMMUNICATIONS", code=error.code, text=error.message
-            )
-            self._state.become(lost)
-            self._state.tell(LinkLost(error))
+            self._tell_lost(error)
+
+    def _tell_lost(self, error: DeviceError) -> None:
+        """For who knows by itself that it was linked: a machine may be told to be unavailable
+        over a link that stands."""
+        lost = DeviceStatus().with_fault(type="COMMUNICATIONS", code=error.code, text=error.message)
+        self._state.become(lost)
+        self._state.tell(LinkLost(error))
+
+    def _take_in(
+        self, readings: dict[str, float], absent: Iterable[str], status: DeviceStatus
+    ) -> None:
+        """What was said: readings, channels that have no value now, and the status of it all."""
+        for name in absent:
+            self._state.metrics.pop(name, None)
+        self._state.become(status)
+        if readings:
+            self._state.measured(readings)

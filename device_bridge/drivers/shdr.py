@@ -13,7 +13,7 @@ from device_bridge.drivers.read_only import ReadOnlyDriver
 from device_bridge.drivers.spec import DriverSpec, Option
 from device_bridge.errors import DeviceError, LinkLostError, SilentDeviceError
 from device_bridge.machines import MachineConfig
-from device_bridge.protocols import DeviceIdentity, DeviceStatus, LinkLost
+from device_bridge.protocols import DeviceIdentity
 from device_bridge.transports.tcp import TcpTransport, host_and_port
 from device_bridge.virtual.peers_reading import shdr_peer
 from domain.node.states import Execution
@@ -93,12 +93,8 @@ class ShdrMachine(ReadOnlyDriver):
 
     def _fold(self, line: str) -> None:
         readings, absent = self._view.fold(line)
-        for name in absent:
-            self._state.metrics.pop(name, None)
-        if self._linked:
-            self._state.become(self._view.status())
-        if readings:
-            self._state.measured(readings)
+        status = self._view.status() if self._linked else self._state.status
+        self._take_in(readings, absent, status)
 
     def _beat(self, every_s: float) -> None:
         if self._pinging is None:
@@ -123,11 +119,7 @@ class ShdrMachine(ReadOnlyDriver):
             self._first.set_exception(error)
         elif self._linked:
             self._linked = False
-            lost = DeviceStatus()
-            self._state.become(
-                lost.with_fault(type="COMMUNICATIONS", code=error.code, text=error.message)
-            )
-            self._state.tell(LinkLost(error))
+            self._tell_lost(error)
 
     def _close(self) -> None:
         self._linked = False
