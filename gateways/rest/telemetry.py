@@ -31,6 +31,8 @@ from projections.telemetry.rows import (
 )
 
 HOUR = timedelta(hours=1)
+EARLIEST = 1970
+"""The year that Unix time begins in: readings have no other."""
 MOST_BUILDS = 20
 """Of a job, the newest."""
 _COLUMNS = tuple(field.name for field in fields(Series))
@@ -135,6 +137,8 @@ def _zoned(when: datetime | None, field: str) -> datetime | None:
         raise InvalidInputError(
             "a time needs its zone", field=field, remedy="for example 2026-01-12T10:30:00Z"
         )
+    if when is not None and when.year < EARLIEST:
+        raise InvalidInputError(f"nothing was measured before {EARLIEST}", field=field)
     return when
 
 
