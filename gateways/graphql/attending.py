@@ -25,6 +25,8 @@ from projections.querying import PAGE_LIMIT, Cursor
 
 DRIVER = "attended"
 BEGUN, DONE, FAILED = "begun", "done", "failed"
+TOLD = {"node_id", "build_id", "state", "ask", "instructions", "file", "digest", "waiting_s"}
+"""What a bridge says of each task."""
 log = structlog.get_logger("gateway.attending")
 
 
@@ -178,10 +180,12 @@ def _may(info: Info, view: NodeView) -> bool:
 
 
 async def _tasks_of(info: Info, bridge: str) -> list[dict[str, Any]] | None:
+    """``None`` when it does not answer, or not in our words: the others are shown all the same."""
     try:
-        return await info.context.gateway.attending.tasks(bridge=bridge)
+        told = await info.context.gateway.attending.tasks(bridge=bridge)
     except ImeweError:
         return None
+    return told if all(task.keys() >= TOLD for task in told) else None
 
 
 def _shown(task: dict[str, Any], view: NodeView) -> AttendedTask:

@@ -80,6 +80,9 @@ async def test_a_bridge_shows_no_tasks_at_machines_of_another(
         "tasks": [{"nodeId": NODE.id, "ask": "go"}],
         "silent": [],
     }
+    bench.attending.waiting["hall-3"] = [{"node_id": second.id}]  # of another version, perhaps
+    shown = await bench.ask("{ attendedTasks { tasks { nodeId } silent } }")
+    assert shown["data"]["attendedTasks"] == {"tasks": [{"nodeId": NODE.id}], "silent": ["hall-3"]}
 
 
 async def test_without_a_trail_no_word_reaches_the_bridge(bench: Bench) -> None:
